@@ -1,0 +1,1 @@
+"""Continuum mechanics: meshes, material laws, crack fields; DOLFINx enters through ``dolfinx_compat`` only."""

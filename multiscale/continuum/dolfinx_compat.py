@@ -1,0 +1,225 @@
+"""The one file that knows which DOLFINx is installed: 0.5.2 to 0.11, told apart by what they offer, never by version.
+
+Everything uses the lowest layer that all versions share: ``fem.form``, ``dolfinx.fem.petsc`` assembly and petsc4py.
+Meshes always have shared-facet ghosts (the default differs between versions), arguments whose names changed are
+passed by position, and dof arrays are plain numpy.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..types import Array, IntArray, missing
+
+try:
+    # On Debian 12 dolfinx loads the reference BLAS for the whole process; a torch imported later uses it and is
+    # 13 times slower. Imported first, torch keeps its own.
+    import torch  # noqa: F401
+except ImportError:
+    pass
+try:
+    import basix
+    import dolfinx.fem.petsc as petsc_assembly
+    import ufl
+    from dolfinx import fem
+    from dolfinx import mesh as dolfinx_mesh
+    from mpi4py import MPI
+    from petsc4py import PETSc
+except ImportError as error:
+    raise missing(
+        str(error.name),
+        "a continuum region",
+        "install FEniCSx: apt-get install python3-dolfinx (Debian), or conda install -c conda-forge fenics-dolfinx mpich",
+    ) from error
+
+# ffcx switches warnings to logging and, in 0.5, logs every compiler call.
+logging.captureWarnings(False)
+for _handler in logging.getLogger().handlers:
+    _handler.setLevel(logging.WARNING)
+
+_OLD = not hasattr(fem, "functionspace")  # 0.5: FunctionSpace, ufl elements, jit_params
+# The default time-out of 10 s is too short when two processes share a cache; 0.5 wants an integer.
+_JIT = {"jit_params" if _OLD else "jit_options": {"timeout": 120}}
+
+
+def embed(H: Any) -> Any:
+    """A UFL gradient (2, 2) as (3, 3) with zeros (plane strain); (3, 3) unchanged."""
+    if H.ufl_shape == (3, 3):
+        return H
+    return ufl.as_matrix([[H[0, 0], H[0, 1], 0], [H[1, 0], H[1, 1], 0], [0, 0, 0]])
+
+
+def create_mesh(comm: Any, cells: IntArray, points: Array, cell: str) -> Any:
+    """A distributed mesh of straight simplices.
+
+    Parameters
+    ----------
+    comm : MPI communicator
+    cells : (n, dim + 1) array
+        This rank's slice of the cells, in global vertex numbers.
+    points : (n, dim) array
+        This rank's slice of the vertices; slices follow one another in rank order.
+    cell : str
+        "triangle" or "tetrahedron".
+    """
+    cells = np.ascontiguousarray(cells, dtype=np.int64)
+    points = np.ascontiguousarray(points, dtype=np.float64)
+    ghosts = dolfinx_mesh.GhostMode.shared_facet
+    dim = points.shape[1]
+    if _OLD:
+        domain = ufl.Mesh(ufl.VectorElement("Lagrange", ufl.Cell(cell, geometric_dimension=dim), 1))
+        return dolfinx_mesh.create_mesh(comm, cells, points, domain, ghosts)
+    import basix.ufl  # noqa: PLC0415 (0.5 has no such module)
+
+    domain = ufl.Mesh(basix.ufl.element("Lagrange", cell, 1, shape=(dim,)))
+    try:
+        partitioner = dolfinx_mesh.create_cell_partitioner(ghosts)
+    except TypeError:  # 0.11 requires the largest number of cells at a facet
+        partitioner = dolfinx_mesh.create_cell_partitioner(ghosts, 2)
+    return dolfinx_mesh.create_mesh(comm, cells=cells, x=points, e=domain, partitioner=partitioner)
+
+
+def lagrange(mesh: Any, degree: int) -> Any:
+    """The space of continuous vector fields of the mesh's dimension."""
+    dim = mesh.geometry.dim
+    if _OLD:
+        return fem.VectorFunctionSpace(mesh, ("Lagrange", degree), dim=dim)
+    return fem.functionspace(mesh, ("Lagrange", degree, (dim,)))
+
+
+def quadrature_space(mesh: Any, degree: int) -> Any:
+    """The space of scalars at quadrature points; dof k of a cell is its point k."""
+    if _OLD:
+        element = ufl.FiniteElement("Quadrature", mesh.ufl_cell(), degree=degree, quad_scheme="default")
+        return fem.FunctionSpace(mesh, element)
+    import basix.ufl  # noqa: PLC0415
+
+    element = basix.ufl.quadrature_element(mesh.basix_cell(), value_shape=(), scheme="default", degree=degree)
+    return fem.functionspace(mesh, element)
+
+
+def quadrature_rule(cell: str, degree: int) -> tuple[Array, Array]:
+    """Reference points (nq, dim) and weights (nq,) of the scheme that forms use."""
+    kind = getattr(basix.CellType, cell)
+    try:
+        points, weights = basix.make_quadrature(kind, degree)
+    except TypeError:
+        points, weights = basix.make_quadrature(basix.QuadratureType.Default, kind, degree)
+    return np.asarray(points), np.asarray(weights)
+
+
+def measure(mesh: Any, degree: int) -> Any:
+    """The volume measure with the quadrature rule of :func:`quadrature_space`."""
+    return ufl.Measure("dx", domain=mesh, metadata={"quadrature_degree": degree, "quadrature_scheme": "default"})
+
+
+def _rows(adjacency: Any, mesh: Any) -> IntArray:
+    if hasattr(adjacency, "array"):  # 0.5: AdjacencyList, all cells of one length
+        cells = mesh.topology.index_map(mesh.topology.dim)
+        return np.asarray(adjacency.array).reshape(cells.size_local + cells.num_ghosts, -1)
+    return np.asarray(adjacency)
+
+
+def dofs(V: Any) -> IntArray:
+    """Block dofs (owned and ghost cells, dofs per cell)."""
+    return _rows(V.dofmap.list, V.mesh)
+
+
+def geometry_dofs(mesh: Any) -> IntArray:
+    """Geometry nodes (owned and ghost cells, vertices per cell)."""
+    g = mesh.geometry
+    return _rows(g.dofmaps[0] if hasattr(g, "dofmaps") else g.dofmap, mesh)
+
+
+def owned_cells(mesh: Any) -> int:
+    """Number of cells that this rank owns; they come first."""
+    return int(mesh.topology.index_map(mesh.topology.dim).size_local)
+
+
+def form(expression: Any) -> Any:
+    """Compile a UFL form. Collective on the mesh's ranks: the first compiles, the others load."""
+    return fem.form(expression, **_JIT)
+
+
+class PointExpression:
+    """A UFL expression evaluated at the reference points (nq, dim) of owned cells; gives (cells, nq, components)."""
+
+    def __init__(self, expression: Any, points: Array, mesh: Any) -> None:
+        # Flat vectors, because the shape of what eval returns differs between versions.
+        flat = [expression[i] for i in np.ndindex(expression.ufl_shape)] if expression.ufl_shape else [expression]
+        self._expression = fem.Expression(ufl.as_vector(flat), points, **_JIT)
+        self._mesh, self._nq, self._size = mesh, len(points), len(flat)
+        self._cells = np.arange(owned_cells(mesh), dtype=np.int32)
+
+    def __call__(self) -> Array:
+        if not len(self._cells):
+            return np.zeros((0, self._nq, self._size))
+        e = self._expression
+        values = e.eval(self._cells) if _OLD else e.eval(self._mesh, self._cells)
+        return np.asarray(values).reshape(len(self._cells), self._nq, self._size)
+
+
+def new_vector(V: Any) -> Any:
+    """A ghosted PETSc vector with its own storage."""
+    im, bs = V.dofmap.index_map, V.dofmap.index_map_bs
+    ghosts = np.asarray(im.ghosts, dtype=PETSc.IntType)
+    return PETSc.Vec().createGhost(ghosts, size=(im.size_local * bs, im.size_global * bs), bsize=bs, comm=V.mesh.comm)
+
+
+def assemble_local(vector: Any, compiled: Any) -> Array:
+    """Assemble a linear form over the owned cells; owned and ghost entries of this rank alone, no communication."""
+    with vector.localForm() as local:
+        local.set(0.0)
+    petsc_assembly.assemble_vector(vector, compiled)
+    with vector.localForm() as local:
+        return np.array(local.array_r)
+
+
+def assemble_matrix(matrix: Any, compiled: Any) -> None:
+    """Assemble a bilinear form into a PETSc matrix of :func:`new_matrix`. Collective."""
+    matrix.zeroEntries()
+    petsc_assembly.assemble_matrix(matrix, compiled)
+    matrix.assemble()
+
+
+def new_matrix(compiled: Any) -> Any:
+    """An empty PETSc matrix with the pattern of a bilinear form. Collective."""
+    return petsc_assembly.create_matrix(compiled)
+
+
+def rigid_modes(V: Any) -> Any:
+    """The near-nullspace of elasticity: 3 (plane) or 6 orthonormal rigid-body modes, for algebraic multigrid."""
+    dim, bs = V.mesh.geometry.dim, V.dofmap.index_map_bs
+    n, total = V.dofmap.index_map.size_local, V.dofmap.index_map.size_global
+    x = V.tabulate_dof_coordinates()[:n]
+    modes = [np.tile(row, (n, 1)) for row in np.eye(dim)]
+    for i, j in [(0, 1)] if dim == 2 else [(0, 1), (1, 2), (2, 0)]:
+        m = np.zeros((n, dim))
+        m[:, i], m[:, j] = -x[:, j], x[:, i]
+        modes.append(m)
+    vectors: list[Any] = []
+    for m in modes:
+        v = PETSc.Vec().createMPI((n * bs, total * bs), bsize=bs, comm=V.mesh.comm)
+        v.array[:] = m.ravel()
+        for _ in range(2):  # one Gram–Schmidt pass loses digits when the mesh is far from the origin
+            for other in vectors:
+                v.axpy(-v.dot(other), other)
+        v.normalize()
+        vectors.append(v)
+    return PETSc.NullSpace().create(vectors=vectors, comm=V.mesh.comm)
+
+
+def set_options(solver: Any, options: Mapping[str, Any]) -> None:
+    """Configure a KSP or SNES by PETSc options under a prefix of its own, and leave the database as it was."""
+    prefix = f"multiscale_{id(solver):x}_"
+    database = PETSc.Options()
+    solver.setOptionsPrefix(prefix)
+    for name, value in options.items():
+        database[prefix + name] = value
+    solver.setFromOptions()
+    for name in options:
+        database.delValue(prefix + name)

@@ -1,0 +1,132 @@
+"""Equilibrium of the continuum alone: R(u) = ∂E/∂u = f with u given on some dofs.
+
+The first step is the linear problem K(u₀) δ = f − R(u₀) with the prescribed change of u lifted to the right-hand
+side: the whole answer for a linear law, and for others a start that obeys the boundary values without crushing the
+cells next to them. Newton's method with backtracking (PETSc's SNES) does the rest. Conjugate gradients with smoothed
+aggregation multigrid (GAMG) and the rigid-body modes solve the linear systems.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..types import Array, BoolArray, MultiscaleError
+from . import dolfinx_compat as fx
+
+_MULTIGRID = {
+    "ksp_type": "cg",
+    "ksp_max_it": 2000,
+    "pc_type": "gamg",
+    "mg_levels_ksp_type": "chebyshev",
+    "mg_levels_pc_type": "jacobi",
+}
+
+
+class Equilibrium:
+    """Solver of one pair of forms on one space; collective on the mesh's ranks.
+
+    Parameters
+    ----------
+    residual, tangent : UFL forms
+        ∂E/∂u and ∂²E/∂u².
+    u : Function
+        The displacement that the forms contain, Å.
+    linear : bool
+        Whether the residual is linear in u.
+    """
+
+    def __init__(self, residual: Any, tangent: Any, u: Any, linear: bool) -> None:
+        V = self.space = u.function_space
+        self.u, self.linear = u, linear
+        self.residual, self.tangent = fx.form(residual), fx.form(tangent)
+        self.matrix = fx.new_matrix(self.tangent)
+        self.matrix.setNearNullSpace(fx.rigid_modes(V))
+        self.x, self.b, self.load, self.change = (fx.new_vector(V) for _ in range(4))
+        self.local = slice(0, V.dofmap.index_map.size_local * V.dofmap.index_map_bs)
+        self.fixed = np.zeros(0, dtype=np.int64)  # owned scalar dofs, local numbers
+
+    def solve(self, start: Array, value: Array, fixed: BoolArray, load: Array, rtol: float) -> None:
+        """Leave the solution in ``u``, ghosts included.
+
+        Parameters
+        ----------
+        start, value, load : (local dofs, dim) array
+            First guess and prescribed displacements, Å; dead loads f, eV/Å (of owned dofs).
+        fixed : (local dofs, dim) bool array
+        rtol : float
+            Relative tolerance of the linear solve, or of Newton's residual.
+        """
+        self.fixed = np.flatnonzero(fixed.ravel()[self.local])
+        self.load.array[:] = load.ravel()[self.local]
+        self.x.array[:] = start.ravel()[self.local]
+        self.change.set(0.0)
+        self.change.array[self.fixed] = (value - start).ravel()[self.local][self.fixed]
+        self._linear_step(rtol if self.linear else 1e-6)
+        if not self.linear:
+            self._newton(rtol)
+        self._take(self.x)
+
+    def _linear_step(self, rtol: float) -> None:
+        self._gradient(self.x)
+        self.b.scale(-1.0)
+        fx.assemble_matrix(self.matrix, self.tangent)
+        # Rows and columns of prescribed dofs go; their known change moves to the right-hand side.
+        self.matrix.zeroRowsColumns(self._rows(), 1.0, self.change, self.b)
+        ksp = fx.PETSc.KSP().create(self.space.mesh.comm)
+        ksp.setOperators(self.matrix)
+        fx.set_options(ksp, {**_MULTIGRID, "ksp_rtol": rtol})
+        ksp.solve(self.b, self.change)
+        reason, steps = ksp.getConvergedReason(), ksp.getIterationNumber()
+        ksp.destroy()
+        if reason < 0:
+            raise MultiscaleError(
+                f"the linear elastic solve failed after {steps} iterations (PETSc reason {reason}); check that the "
+                "fixed dofs exclude rigid motion and that weights vanish on no inner piece"
+            )
+        self.x.axpy(1.0, self.change)
+
+    def _newton(self, rtol: float) -> None:
+        snes = fx.PETSc.SNES().create(self.space.mesh.comm)
+        snes.setFunction(self._snes_residual, self.b)
+        snes.setJacobian(self._snes_tangent, self.matrix, self.matrix)
+        newton = {"snes_type": "newtonls", "snes_linesearch_type": "bt", "snes_rtol": rtol, "snes_atol": 1e-10}
+        fx.set_options(snes, {**_MULTIGRID, **newton, "snes_stol": 0.0, "snes_max_it": 50, "ksp_rtol": 1e-6})
+        snes.solve(None, self.x)
+        reason, steps = snes.getConvergedReason(), snes.getIterationNumber()
+        norm = snes.getFunctionNorm()
+        snes.destroy()
+        if reason < 0:
+            raise MultiscaleError(
+                f"Newton's method stopped after {steps} steps with a residual of {norm:.3g} eV/Å (PETSc reason "
+                f"{reason}); prescribe the load in smaller steps, each started from the last solution"
+            )
+
+    def _rows(self) -> Any:
+        first = self.matrix.getOwnershipRange()[0]
+        return (first + self.fixed).astype(fx.PETSc.IntType)
+
+    def _take(self, x: Any) -> None:
+        """Copy a PETSc vector to u, ghosts included."""
+        x.ghostUpdate(addv=fx.PETSc.InsertMode.INSERT, mode=fx.PETSc.ScatterMode.FORWARD)
+        with x.localForm() as local:
+            self.u.x.array[:] = local.array_r
+
+    def _gradient(self, x: Any) -> None:
+        """b = R(x) − f."""
+        self._take(x)
+        fx.assemble_local(self.b, self.residual)
+        self.b.ghostUpdate(addv=fx.PETSc.InsertMode.ADD, mode=fx.PETSc.ScatterMode.REVERSE)
+        self.b.axpy(-1.0, self.load)
+
+    def _snes_residual(self, _snes: Any, x: Any, b: Any) -> None:
+        self._gradient(x)
+        if b.handle != self.b.handle:
+            self.b.copy(b)
+        b.array[self.fixed] = 0.0
+
+    def _snes_tangent(self, _snes: Any, x: Any, _a: Any, matrix: Any) -> None:
+        self._take(x)
+        fx.assemble_matrix(matrix, self.tangent)
+        matrix.zeroRowsColumns(self._rows(), 1.0)

@@ -1,0 +1,156 @@
+"""The DOLFINx side of a continuum region: E = ∫ w W(∇u) dX on a distributed copy of a SimplexMesh.
+
+    R(u; v) = D_u E[v]        ∂²E/∂u² · d = D_u R[d]
+
+from one UFL density; w is a function on quadrature points. Arrays that come in are replicated over the mesh's input
+numbering; arrays that go out carry this rank's owned cells only, so that the sum over ranks is the answer and no
+communication is needed. Forms are compiled when they are first used, which all ranks of the mesh must do together.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..types import Array, BoolArray, MultiscaleError
+from . import dolfinx_compat as fx
+from .equilibrium import Equilibrium
+from .laws import Law
+from .mesh import SimplexMesh
+from .reference import CELL_NAMES, rule
+
+
+class DistributedForms:
+    """Energy, gradient, Hessian–vector product and tangents of one law on this rank's share of the cells.
+
+    Parameters
+    ----------
+    mesh : SimplexMesh
+    law : Law
+    degree : int
+        Degree of the quadrature rule.
+    comm : MPI communicator or None
+        None: this process alone.
+    """
+
+    def __init__(self, mesh: SimplexMesh, law: Law, degree: int, comm: Any) -> None:
+        self.mesh, self.law, self.degree = mesh, law, degree
+        self.comm = fx.MPI.COMM_SELF if comm is None else comm
+        rank, size = self.comm.Get_rank(), self.comm.Get_size()
+        cells, points = (a[rank * len(a) // size : (rank + 1) * len(a) // size] for a in (mesh.cells, mesh.points))
+        self.domain = fx.create_mesh(self.comm, cells, points, CELL_NAMES[mesh.dim])
+        self.space = fx.lagrange(self.domain, mesh.degree)
+        weights = fx.quadrature_space(self.domain, degree)
+        self.u, self.direction = fx.fem.Function(self.space), fx.fem.Function(self.space)
+        self.w = fx.fem.Function(weights)
+        self._map(fx.dofs(weights))
+
+    def _map(self, weight_dofs: Array) -> None:
+        """Tie dofs, cells and quadrature points to the input numbering, by topology alone."""
+        original = np.asarray(self.domain.topology.original_cell_index, dtype=np.int64)
+        vertices = np.asarray(self.domain.geometry.input_global_indices)[fx.geometry_dofs(self.domain)]
+        points, weights = fx.quadrature_rule(CELL_NAMES[self.mesh.dim], self.degree)
+        lam, ours = rule(self.mesh.dim, self.degree)
+        same_order = np.array_equal(vertices, self.mesh.cells[original])
+        if not same_order or np.shape(points) != lam[:, 1:].shape or not np.allclose(points, lam[:, 1:], atol=1e-12):
+            raise MultiscaleError(
+                "this DOLFINx numbers cell vertices or quadrature points differently from 0.5 to 0.11; adapt "
+                "continuum/forms.py or use one of those versions"
+            )
+        if not np.allclose(weights / weights.sum(), ours, atol=1e-12):
+            raise MultiscaleError("this basix has other quadrature weights than continuum/reference.py; adapt that file")
+        dofs = fx.dofs(self.space)
+        self.node_of_dof = np.zeros(int(dofs.max(initial=-1)) + 1, dtype=np.int64)
+        self.node_of_dof[dofs] = self.mesh.cell_nodes[original]
+        self.cells = original[: fx.owned_cells(self.domain)]
+        nq = len(ours)
+        self.sites = self.cells[:, None] * nq + np.arange(nq)
+        self._weight_dofs, self._weight_sites = weight_dofs, original[:, None] * nq + np.arange(nq)
+        self._vector = fx.new_vector(self.space)
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    def set(self, u: Array, weights: Array | None) -> None:
+        """Take displacements (n_nodes, 3), Å, and site weights (n_sites,) or None for one."""
+        self._fill(self.u, u)
+        self.w.x.array[self._weight_dofs] = 1.0 if weights is None else weights[self._weight_sites]
+
+    def _fill(self, function: Any, values: Array) -> None:
+        function.x.array[:] = values[self.node_of_dof, : self.mesh.dim].ravel()
+
+    # -- forms --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _residual_form(self) -> Any:
+        energy = self.w * self.law.energy(fx.ufl.grad(self.u)) * fx.measure(self.domain, self.degree)
+        return fx.ufl.derivative(energy, self.u, fx.ufl.TestFunction(self.space))
+
+    @cached_property
+    def _residual(self) -> Any:
+        return fx.form(self._residual_form)
+
+    @cached_property
+    def _action(self) -> Any:
+        return fx.form(fx.ufl.derivative(self._residual_form, self.u, self.direction))
+
+    @cached_property
+    def _density(self) -> fx.PointExpression:
+        points = rule(self.mesh.dim, self.degree)[0][:, 1:]
+        return fx.PointExpression(self.law.energy(fx.ufl.grad(self.u)), points, self.domain)
+
+    @cached_property
+    def _tangent(self) -> fx.PointExpression:
+        points = rule(self.mesh.dim, self.degree)[0][:, 1:]
+        H = fx.ufl.variable(fx.ufl.grad(self.u))
+        return fx.PointExpression(fx.ufl.diff(fx.ufl.diff(self.law.energy(H), H), H), points, self.domain)
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def density(self) -> Array:
+        """W (owned cells, nq), eV/Å³; row k belongs to the sites ``self.sites[k]``."""
+        return self._density()[:, :, 0]
+
+    def gradient(self) -> Array:
+        """This rank's ∂E/∂u (n_nodes, 3): eV/Å, per Å of thickness in two dimensions."""
+        return self._scatter(fx.assemble_local(self._vector, self._residual))
+
+    def hessian_product(self, direction: Array) -> Array:
+        """This rank's ∂²E/∂u² · direction (n_nodes, 3): eV/Å, per Å of thickness in two dimensions."""
+        self._fill(self.direction, direction)
+        return self._scatter(fx.assemble_local(self._vector, self._action))
+
+    def tangent(self) -> Array:
+        """∂²W/∂H_iJ∂H_kL (owned cells, nq, dim, dim, dim, dim), eV/Å³."""
+        dim = self.mesh.dim
+        shape = (*self.sites.shape, dim, dim, dim, dim)
+        if not self.law.linear:
+            return self._tangent().reshape(shape)
+        units = np.eye(dim * dim).reshape(-1, dim, dim)  # P is linear: its columns are the answers to unit gradients
+        columns = self.law.stress(units)[:, :dim, :dim].reshape(dim, dim, dim, dim)
+        return np.broadcast_to(columns.transpose(2, 3, 0, 1), shape)
+
+    def _scatter(self, local: Array) -> Array:
+        out = np.zeros((len(self.mesh.nodes), 3))
+        out[self.node_of_dof, : self.mesh.dim] = local.reshape(-1, self.mesh.dim)
+        return out
+
+    # -- equilibrium --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _equilibrium(self) -> Equilibrium:
+        R = self._residual_form
+        K = fx.ufl.derivative(R, self.u, fx.ufl.TrialFunction(self.space))
+        return Equilibrium(R, K, self.u, self.law.linear)
+
+    def solve(self, start: Array, value: Array, fixed: BoolArray, load: Array, rtol: float) -> Array:
+        """Displacements (n_nodes, 3) in equilibrium, the same on all ranks; all arguments (n_nodes, 3). Collective."""
+        pick = self.node_of_dof
+        arrays = (a[pick, : self.mesh.dim] for a in (start, value, fixed, load))
+        self._equilibrium.solve(*arrays, rtol)
+        n = self.space.dofmap.index_map.size_local
+        out = np.zeros((len(self.mesh.nodes), 3))
+        out[pick[:n], : self.mesh.dim] = np.reshape(self.u.x.array, (-1, self.mesh.dim))[:n]
+        self.comm.Allreduce(fx.MPI.IN_PLACE, out)  # each node is owned by one rank
+        return out

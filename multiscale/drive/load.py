@@ -1,0 +1,99 @@
+"""Quasi-static loading with events: raise the load, relax, and bisect the step at which something happens.
+
+    q_pred = advance(q, λ → λ + Δλ);    prepare(q_pred);    relax;    what happened?
+
+A load step in which the event changes is taken back and halved until it is shorter than ``resolution``; then the event is accepted. The
+event's load is thus bracketed by the last step without it and the first with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ..model import HybridModel
+from ..types import Array, MultiscaleError
+from .precondition import precondition
+from .relax import relax
+from .step import Step
+
+
+def load(
+    model: HybridModel,
+    q: Array,
+    advance: Callable[[Array, float, float], Array],
+    *,
+    start: float,
+    stop: float,
+    step: float,
+    resolution: float | None = None,
+    event: Callable[[Array], str] = lambda q: "",
+    fmax: float = 1e-3,
+    max_steps: int = 300,
+    energy_noise: float = 1e-9,
+    each: Callable[[Step], None] = lambda s: None,
+    refresh: int = 60,
+) -> Iterator[Step]:
+    """Load quasi-statically; a generator of relaxed states, collective.
+
+    Parameters
+    ----------
+    model : HybridModel
+    q : (n_q, 3) array
+        A state near equilibrium at load ``start``, Å.
+    advance : callable (q, λ, λ') -> q'
+        Predictor from load λ to λ', including the new positions of fixed dofs.
+    start, stop, step : float
+        Load parameter and its first increment (negative steps unload).
+    resolution : float, optional
+        Shortest step when bisecting an event; by default ``step`` (no bisection).
+    event : callable q -> str
+        Names the state of things (which bonds are broken); a change is an event.
+    fmax, max_steps, energy_noise
+        As for :func:`multiscale.drive.relax.relax`.
+    each : callable
+        Sees every step of every relaxation, for progress.
+    refresh : int
+        The preconditioner is rebuilt after a relaxation that needed more steps than this.
+
+    Yields
+    ------
+    Step
+        A relaxed state per accepted load, with ``load`` and, where it changed, ``event``. The generator ends at ``stop``.
+    """
+    free = ~model.interface.fixed
+    p = precondition(model, q, free)
+
+    def settle(at: Array) -> Step:
+        nonlocal p
+        model.prepare(at)
+        last = None
+        for last in relax(model, at, fmax=fmax, max_steps=max_steps, preconditioner=p, energy_noise=energy_noise):
+            each(last)
+        assert last is not None
+        if last.index > refresh:
+            p = precondition(model, last.q, free)
+        if not last.converged:
+            raise MultiscaleError(
+                f"relaxation stopped after {last.index} steps at max|F| = {last.max_force:.2e} eV/Å, above {fmax:.0e}; "
+                "take smaller load steps or raise max_steps"
+            )
+        return last
+
+    now = settle(np.asarray(q, dtype=float))
+    value, name, size, count = start, event(now.q), step, 0
+    finest = abs(step) if resolution is None else resolution
+    yield replace(now, index=0, load=value, event=name)
+    while (stop - value) * np.sign(step) > 1e-12:
+        size = np.sign(step) * min(abs(size), abs(stop - value))
+        trial = settle(advance(now.q, value, value + size))
+        here = event(trial.q)
+        if here != name and abs(size) > finest * (1 + 1e-9):
+            size = np.sign(step) * max(0.5 * abs(size), finest)
+            continue
+        count += 1
+        value, now = value + size, trial
+        yield replace(now, index=count, load=value, event=here if here != name else "")
+        name = here

@@ -1,0 +1,199 @@
+"""Relaxation of atoms and mesh nodes together.
+
+    with an energy     preconditioned L-BFGS, Armijo backtracking, P⁻¹ as the initial inverse Hessian
+    without one        preconditioned Anderson mixing on F(q) = 0
+
+Both start from the same factorised stiffness (:mod:`multiscale.drive.precondition`), so that a step of length one is nearly a
+Newton step. One evaluation of the model per step is the rule.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from ..coupler import Evaluation
+from ..model import HybridModel
+from ..types import Array, BoolArray
+from .precondition import Preconditioner, precondition
+from .step import Step
+
+Precondition = Callable[[Array], Array]
+
+
+def relax(
+    model: HybridModel,
+    q: Array,
+    *,
+    fmax: float = 1e-4,
+    max_steps: int = 500,
+    max_move: float = 0.2,
+    memory: int = 20,
+    fixed: BoolArray | None = None,
+    preconditioner: Precondition | None = None,
+    energy_noise: float = 1e-9,
+) -> Iterator[Step]:
+    """Relax the free dofs until no force on them exceeds ``fmax``; a generator of steps, collective.
+
+    Parameters
+    ----------
+    model : HybridModel
+    q : (n_q, 3) array
+        Start, Å.
+    fmax : float
+        eV/Å.
+    max_steps : int
+    max_move : float
+        Å; the longest move of any dof in one step.
+    memory : int
+        Pairs of steps that L-BFGS or Anderson mixing remembers.
+    fixed : (n_q, 3) bool array, optional
+        Instead of the interface's mask.
+    preconditioner : callable, optional
+        P⁻¹ on (n_q, 3) arrays; by default the regions' stiffness at ``q``.
+    energy_noise : float
+        eV; energies closer than this are equal (set it to the SCF tolerance of a quantum region).
+
+    Yields
+    ------
+    Step
+        The last one has ``converged`` set, unless ``max_steps`` ran out.
+    """
+    free = ~(model.interface.fixed if fixed is None else fixed)
+    q = np.array(q, dtype=float)
+    p = preconditioner or precondition(model, q, free)
+    state = model.evaluate(q)
+    walk = _lbfgs if state.energy is not None else _anderson
+    yield from walk(model, q, state, free, p, fmax, max_steps, max_move, memory, energy_noise)
+
+
+def _largest(forces: Array, free: BoolArray) -> float:
+    return float(np.linalg.norm(np.where(free, forces, 0.0), axis=1).max(initial=0.0))
+
+
+def _cap(d: Array, max_move: float) -> Array:
+    longest = float(np.linalg.norm(d, axis=1).max(initial=0.0))
+    return d if longest <= max_move else d * (max_move / longest)
+
+
+def _lbfgs(
+    model: HybridModel,
+    q: Array,
+    state: Evaluation,
+    free: BoolArray,
+    p: Precondition,
+    fmax: float,
+    max_steps: int,
+    max_move: float,
+    memory: int,
+    noise: float,
+) -> Iterator[Step]:
+    pairs: deque[tuple[Array, Array, float]] = deque(maxlen=memory)
+    evaluations = 1
+    for index in range(max_steps + 1):
+        g = -np.where(free, state.forces, 0.0)
+        worst = _largest(state.forces, free)
+        done = worst <= fmax
+        yield Step(index, q, state.energy, state.forces, worst, evaluations, done)
+        if done or index == max_steps:
+            return
+        d = _two_loop(g, pairs, p)
+        slope = float(np.sum(g * d))
+        if slope >= 0:
+            pairs.clear()
+            d = -p(g)
+            slope = float(np.sum(g * d))
+        capped = _cap(d, max_move)
+        slope *= float(np.linalg.norm(capped) / max(np.linalg.norm(d), 1e-300))
+        q_new, new, tried = _backtrack(model, q, state, capped, slope, free, noise)
+        evaluations += tried
+        s, y = q_new - q, -np.where(free, new.forces, 0.0) - g
+        sy = float(np.sum(s * y))
+        if sy > 1e-12 * float(np.linalg.norm(s) * np.linalg.norm(y)):
+            pairs.append((s, y, 1.0 / sy))
+        elif tried > 1:
+            pairs.clear()
+        q, state = q_new, new
+
+
+def _two_loop(g: Array, pairs: deque[tuple[Array, Array, float]], p: Precondition) -> Array:
+    """The L-BFGS direction −H g with H₀ = P⁻¹ (Nocedal & Wright, algorithm 7.4)."""
+    r, alphas = g.copy(), []
+    for s, y, rho in reversed(pairs):
+        a = rho * float(np.sum(s * r))
+        alphas.append(a)
+        r -= a * y
+    r = p(r)
+    for (s, y, rho), a in zip(pairs, reversed(alphas), strict=True):
+        r += s * (a - rho * float(np.sum(y * r)))
+    return -r
+
+
+def _backtrack(
+    model: HybridModel, q: Array, state: Evaluation, d: Array, slope: float, free: BoolArray, noise: float
+) -> tuple[Array, Evaluation, int]:
+    """Halve the step until the energy falls enough; where energies are equal within noise, until the forces do not grow."""
+    t, now = 1.0, np.linalg.norm(np.where(free, state.forces, 0.0))
+    tolerance = max(noise, 4e-15 * sum(abs(e) for e in state.parts.values()))
+    for tried in range(1, 13):
+        trial = q + t * d
+        new = model.evaluate(trial)
+        rise = float(new.energy or 0.0) - float(state.energy or 0.0)
+        enough = rise <= 1e-4 * t * slope
+        level = abs(rise) <= tolerance and np.linalg.norm(np.where(free, new.forces, 0.0)) <= 1.5 * now
+        if enough or level:
+            break
+        # The minimum of the parabola through E(0), E'(0) and E(t), kept within [0.1, 0.5] of the last try.
+        t *= float(np.clip(-0.5 * slope * t / max(rise - slope * t, 1e-300), 0.1, 0.5))
+    return trial, new, tried
+
+
+def _anderson(
+    model: HybridModel,
+    q: Array,
+    state: Evaluation,
+    free: BoolArray,
+    p: Precondition,
+    fmax: float,
+    max_steps: int,
+    max_move: float,
+    memory: int,
+    noise: float,
+) -> Iterator[Step]:
+    """Anderson mixing (Walker & Ni 2011, 10.1137/10078356X) of the fixed point q ← q + P⁻¹ F(q)."""
+    dq: deque[Array] = deque(maxlen=memory)
+    dr: deque[Array] = deque(maxlen=memory)
+    best, damping = np.inf, 1.0
+    r = p(np.where(free, state.forces, 0.0))
+    for index in range(max_steps + 1):
+        worst = _largest(state.forces, free)
+        done = worst <= fmax
+        yield Step(index, q, state.energy, state.forces, worst, index + 1, done)
+        if done or index == max_steps:
+            return
+        size = float(np.linalg.norm(r))
+        if size > 4.0 * best:
+            # The history describes another basin than the one the walk is in: start it anew, more carefully.
+            dq.clear()
+            dr.clear()
+            damping = max(0.5 * damping, 0.05)
+            best = size
+        best = min(best, size)
+        step = damping * r
+        if dr:
+            a = np.stack([v[free] for v in dr], axis=1)
+            gamma = np.linalg.lstsq(a, r[free], rcond=1e-10)[0]
+            for c, x, y in zip(gamma, dq, dr, strict=True):
+                step = step - c * (x + damping * y)
+        step = _cap(np.where(free, step, 0.0), max_move)
+        q_new = q + step
+        state = model.evaluate(q_new)
+        r_new = p(np.where(free, state.forces, 0.0))
+        dq.append(q_new - q)
+        dr.append(r_new - r)
+        q, r = q_new, r_new
+
+
+__all__ = ["Preconditioner", "precondition", "relax"]

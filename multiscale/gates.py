@@ -1,0 +1,168 @@
+"""Gates: what must hold before anything expensive runs.
+
+    capability   every region a coupler evaluates offers what it needs
+    coverage     Σ_r w_r = 1 at every site of every sharing region, wherever there is matter
+    zone         a switching zone is at least one reach wide
+    surroundings a site that is counted sees all its neighbours: the region goes on for one reach around it
+
+All are pure functions of the interface, so that every rank raises the same error and nobody hangs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from .coupler import Coupler
+from .interface import Interface
+from .region import Can, Region
+from .types import Array, MultiscaleError
+
+#: Largest deviation of coverage from one that is round-off.
+ROUND_OFF = 1e-10
+#: Å; two sites nearer than this are the same particle.
+SAME = 1e-3
+
+
+def capability(
+    interface: Interface, coupler: Coupler, installed: Callable[[], Iterable[tuple[str, Can]]] = tuple
+) -> None:
+    """Refuse a coupler whose needs a region does not meet, naming the region, its offer, and couplers that would do."""
+    for name, needs in coupler.required(interface).items():
+        if name not in interface.regions:
+            raise MultiscaleError(
+                f"{type(coupler).__name__} evaluates a region named '{name}', but the regions are {sorted(interface.regions)}; "
+                "name the region so, or tell the coupler its name"
+            )
+        lacking = needs & ~interface.regions[name].can
+        if lacking:
+            offer = interface.regions[name].can
+            fit = [c for c, n in installed() if not n & ~offer]
+            raise MultiscaleError(
+                f"{type(coupler).__name__} needs {lacking.names()} of region '{name}', which offers {offer.names()}; "
+                f"couplers that would accept it: {', '.join(fit) if fit else 'none of the installed ones'}"
+            )
+
+
+def coverage(interface: Interface, coupler: Coupler, q: Array) -> dict[str, Array]:
+    """How often each site's place is counted, (n_sites,) per region; 1 everywhere if matter is counted once.
+
+    Particles are matched by their positions; fields are asked whether they cover the place. Sites that only overlays have
+    (images in a quantum cluster, say) are expected to cancel and are returned as 1 + their sum.
+    """
+    counts = coupler.count(q, interface)
+    at = q if interface.moving else interface.reference
+    X = {r: interface.regions[r].sites(interface.place(r, at)) for r in counts}
+    shares = {r: interface.partition(x, q) for r, x in X.items()}
+    out = {}
+    for r, points in X.items():
+        region, total = interface.regions[r], np.zeros(len(points))
+        known = np.zeros(len(points), dtype=bool)
+        for s in counts:
+            other = interface.regions[s]
+            if region.discrete and other.discrete:
+                near, hit = _matched(points, X[s])
+                total[hit] += counts[s][near[hit]] * (other.matter[near[hit]] > 0)
+                known |= hit if s in interface.shared else False
+            elif s in interface.shared:
+                total += shares[r][s][0] * other.covers(points)
+                known[:] = True
+        real = region.matter > 0
+        out[r] = np.where(real, np.where(known, total, 1.0 + total), 1.0)
+    return out
+
+
+def covered(interface: Interface, coupler: Coupler) -> None:
+    """Refuse regions that leave matter out or count it twice, naming the first such site."""
+    for name in interface.shared:
+        region = interface.regions[name]
+        X = region.sites(interface.place(name, interface.reference))
+        total = sum(w for w, _ in interface.partition(X, interface.reference).values())
+        _name_first(name, region, X, np.asarray(total), "the partition's weights add up to")
+    for name, c in coverage(interface, coupler, interface.reference).items():
+        region = interface.regions[name]
+        X = region.sites(interface.place(name, interface.reference))
+        _name_first(name, region, X, c, "the regions count it")
+
+
+def _name_first(name: str, region: Region, X: Array, c: Array, what: str) -> None:
+    wrong = np.flatnonzero(np.abs(c - 1.0) > ROUND_OFF)
+    if len(wrong) == 0:
+        return
+    k = int(wrong[np.argmax(np.abs(c[wrong] - 1.0))])
+    kind = "atom" if region.discrete else "quadrature point"
+    missing = c[k] < 1.0
+    raise MultiscaleError(
+        f"{kind} {k} of region '{name}' at ({X[k, 0]:.3f}, {X[k, 1]:.3f}, {X[k, 2]:.3f}) Å is "
+        f"{'not fully covered' if missing else 'counted more than once'} ({what} {c[k]:.6g} times; {len(wrong)} such sites): "
+        f"{'extend a region or move the partition' if missing else 'give the matter to one region or blend them by one partition'}"
+    )
+
+
+def _matched(points: Array, others: Array) -> tuple[Array, Array]:
+    d, near = cKDTree(others).query(points)
+    return near, d < SAME
+
+
+def zones(interface: Interface) -> None:
+    """Refuse a switching zone narrower than one reach of the particles that share it."""
+    for name, (_, width) in interface.partition.zones.items():
+        reaches = {r: interface.regions[r].reach for r in interface.shared if interface.regions[r].discrete}
+        finite = {r: v for r, v in reaches.items() if np.isfinite(v)}
+        if width > 0 and finite and width < max(finite.values()) * (1 - 1e-9):
+            worst = max(finite, key=lambda r: finite[r])
+            raise MultiscaleError(
+                f"the switching zone of '{name}' is {width:.3g} Å wide, narrower than one reach of region '{worst}' "
+                f"({finite[worst]:.3g} Å); widen it, or set strict=False to study it"
+            )
+
+
+def surroundings(interface: Interface) -> None:
+    """Refuse counted particles whose neighbourhood the region cuts off although another region has matter there."""
+    directions = np.array([[i, j, k] for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1) if i or j or k], dtype=float)
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    weights = interface.weights(interface.reference)
+    for name in interface.shared:
+        region = interface.regions[name]
+        others = [interface.regions[r] for r in interface.shared if r != name]
+        if not (region.discrete and others and np.isfinite(region.reach)):
+            continue
+        counted = np.flatnonzero(weights[name] > 0)
+        X = region.sites(interface.place(name, interface.reference))[counted]
+        probe = (X[:, None, :] + 0.9 * region.reach * directions).reshape(-1, 3)
+        elsewhere = np.any([o.covers(probe) for o in others], axis=0)
+        cut = (elsewhere & ~region.covers(probe)).reshape(len(counted), -1).any(axis=1)
+        if cut.any():
+            k = int(counted[np.flatnonzero(cut)[0]])
+            raise MultiscaleError(
+                f"atom {k} of region '{name}' is counted (weight {weights[name][k]:.3g}) but the region ends within one reach "
+                f"({region.reach:.3g} Å) of it while other regions go on ({int(cut.sum())} such atoms): the switching zone reaches "
+                "outside the region; add a pad of atoms slaved to the mesh, or move the zone inwards"
+            )
+
+
+def overlapping(interface: Interface, q: Array, nearest: float = 0.5) -> None:
+    """Refuse particles of one region that lie on top of one another."""
+    for name, region in interface.regions.items():
+        if not region.discrete:
+            continue
+        x = interface.place(name, q)
+        pairs = cKDTree(x).query_pairs(nearest, output_type="ndarray")
+        if len(pairs):
+            i, j = (int(v) for v in pairs[0])
+            raise MultiscaleError(
+                f"atoms {i} and {j} of region '{name}' are only {np.linalg.norm(x[i] - x[j]):.3f} Å apart ({len(pairs)} such pairs); "
+                "remove duplicates or check the embedding"
+            )
+
+
+def finite(q: Array, fixed: Array | None = None) -> None:
+    """Refuse positions that are not numbers, naming the first dof."""
+    bad = ~np.isfinite(q).all(axis=1)
+    if bad.any():
+        raise MultiscaleError(
+            f"shared dof {int(np.flatnonzero(bad)[0])} has no finite position ({int(bad.sum())} such dofs); "
+            "the last step went astray: restart from a good state with a smaller step"
+        )

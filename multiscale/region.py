@@ -1,0 +1,185 @@
+"""A region: one description of one piece of matter, linear in its weights.
+
+    E(x ; w) = Σ_s w_s e_s(x)        sites s: atoms, or quadrature points (of a volume or an interface)
+    forces        = −∂E/∂x           at fixed w
+    site energies = ∂E/∂w = e
+
+Regions know nothing about one another, nor about how they are coupled. A region is evaluated by a *team* of ranks:
+each member returns its additive share of the answer, and *the sum over the team is the answer*.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Flag, auto
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .types import Array, BoolArray, MultiscaleError, Team
+
+
+class Can(Flag):
+    """What a region can be asked for. Declared per class (or once at construction), never changed afterwards."""
+
+    NOTHING = 0
+    ENERGY = auto()
+    FORCES = auto()
+    SITE_ENERGIES = auto()
+    #: Accepts ``Query.weights``; without it every site counts fully.
+    SITE_WEIGHTS = auto()
+    STRESS = auto()
+    #: Hessian–vector products ∂²E/∂x² · v.
+    HVP = auto()
+    #: Sites of zero weight cost nothing.
+    SUBSETS = auto()
+    #: A sparse (approximate or exact) Hessian for preconditioners, through ``Region.stiffness``.
+    STIFFNESS = auto()
+
+    def names(self) -> str:
+        """The flags as readable text, for error messages."""
+        return " | ".join(f.name for f in Can if f in self and f.name) or "nothing"
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked of a region.
+
+    Attributes
+    ----------
+    want : Can
+        The quantities to return.
+    weights : (n_sites,) array or None
+        Site weights w; None means one everywhere.
+    vector : (n_dofs, 3) array or None
+        The direction v of a Hessian–vector product, Å.
+    """
+
+    want: Can = Can.ENERGY | Can.FORCES
+    weights: Array | None = None
+    vector: Array | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One rank's additive share of what was asked; the sum over ranks is the answer.
+
+    None means "does not exist" or "was not asked for"; it is never a zero in disguise.
+
+    Attributes
+    ----------
+    energy : float or None
+        Σ_s w_s e_s, eV.
+    forces : (n_dofs, 3) array or None
+        −∂E/∂x at fixed w, eV/Å.
+    site_energies : (n_sites,) array or None
+        e_s = ∂E/∂w_s, eV (not multiplied by the weight).
+    stress : (3, 3) array or None
+        dE/dε under the homogeneous strain ε of positions and cell (the virial), eV.
+    hvp : (n_dofs, 3) array or None
+        ∂²E/∂x² · v, eV/Å.
+    """
+
+    energy: float | None = None
+    forces: Array | None = None
+    site_energies: Array | None = None
+    stress: Array | None = None
+    hvp: Array | None = None
+
+
+class Region(ABC):
+    """One description of one piece of matter.
+
+    Subclasses set the attributes below and implement :meth:`evaluate`. All attributes are the same on every rank
+    and cost nothing to build: meshes are distributed, models loaded and caches filled only by :meth:`bind`, which is called on
+    the members of the region's team and nowhere else.
+
+    Attributes
+    ----------
+    can : Can
+        What :meth:`evaluate` can return.
+    reach : float
+        Å; a site's energy depends on no dof farther away than this (infinite for a quantum cluster).
+    n_dofs : int
+        Number of points x that the region takes, each with three coordinates.
+    n_sites : int
+        Number of sites, the pieces of matter that the weights count.
+    matter : (n_sites,) array
+        How many atoms' worth of matter each site is (1 for an atom, volume/(volume per atom) for a quadrature point,
+        0 for a link atom, which is no matter of the problem).
+    area : (n_sites,) array
+        Å² of interface that each site is; zero for volume sites.
+    discrete : bool
+        True where sites are particles (atoms); False where they sample a field (quadrature points).
+    """
+
+    can: ClassVar[Can] | Can = Can.NOTHING
+    reach: float = 0.0
+    n_dofs: int
+    n_sites: int
+    matter: Array
+    area: Array
+    discrete: ClassVar[bool] = True
+    team: Team = Team()
+
+    def bind(self, team: Team) -> None:
+        """Give the region the team of ranks it is evaluated by. Called once, by the model, on the team's members."""
+        self.team = team
+
+    @abstractmethod
+    def evaluate(self, x: Array, query: Query) -> Answer:
+        """This rank's additive share of the answer to ``query`` at the positions ``x`` (n_dofs, 3), Å."""
+
+    @abstractmethod
+    def sites(self, x: Array) -> Array:
+        """Positions of the sites (n_sites, 3), Å."""
+
+    @abstractmethod
+    def pull_sites(self, v: Array) -> Array:
+        """The adjoint of ∂(sites)/∂x applied to ``v`` (n_sites, 3); gives (n_dofs, 3)."""
+
+    @abstractmethod
+    def masses(self) -> Array:
+        """Lumped mass of every dof (n_dofs,), amu."""
+
+    @abstractmethod
+    def covers(self, points: Array) -> BoolArray:
+        """Whether the region has matter at the points (n, 3) of the *reference* configuration."""
+
+    @property
+    @abstractmethod
+    def reference(self) -> Array:
+        """Reference positions of the region's dofs (n_dofs, 3), Å."""
+
+    def stiffness(self, x: Array, weights: Array | None = None) -> Any:
+        """This rank's additive share of a sparse Hessian (3·n_dofs, 3·n_dofs), eV/Å²; a ``scipy.sparse`` matrix.
+
+        Regions with ``Can.STIFFNESS`` implement it; it only preconditions, so that it may be approximate.
+        """
+        raise MultiscaleError(
+            f"{type(self).__name__} has no stiffness (it offers {self.can.names()}); ask only regions with STIFFNESS"
+        )
+
+    def describe(self) -> str:
+        """One line for reports: what kind of region, how many sites."""
+        return f"{type(self).__name__} with {self.n_sites} sites, {self.n_dofs} dofs"
+
+    def check(self, x: Array, query: Query) -> None:
+        """Refuse a query that the region cannot answer, or arrays of the wrong shape, before any work is done."""
+        who = type(self).__name__
+        lacking = query.want & ~self.can
+        if lacking:
+            raise MultiscaleError(f"{who} was asked for {lacking.names()}, but it offers only {self.can.names()}")
+        if np.shape(x) != (self.n_dofs, 3):
+            raise MultiscaleError(f"{who} needs positions of shape ({self.n_dofs}, 3), got {np.shape(x)}")
+        if query.weights is not None:
+            if Can.SITE_WEIGHTS not in self.can:
+                raise MultiscaleError(
+                    f"{who} takes no site weights (it offers {self.can.names()}); couple it by force mixing or "
+                    "subtraction, which weigh whole regions or forces"
+                )
+            if np.shape(query.weights) != (self.n_sites,):
+                raise MultiscaleError(f"{who} needs weights of shape ({self.n_sites},), got {np.shape(query.weights)}")
+        if Can.HVP in query.want and np.shape(query.vector) != (self.n_dofs, 3):
+            raise MultiscaleError(f"{who} needs Query.vector of shape ({self.n_dofs}, 3) for a Hessian–vector product")

@@ -1,0 +1,26 @@
+"""The kinds of region; each needs only its own heavy library, imported when the name is first used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy
+
+if TYPE_CHECKING:
+    from .chain import ChainElements, ChainRegion
+    from .continuum import ContinuumRegion
+    from .ml import MLRegion
+    from .qm import QMRegion
+
+__all__ = ["ChainElements", "ChainRegion", "ContinuumRegion", "MLRegion", "QMRegion"]
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "ChainElements": ".chain",
+        "ChainRegion": ".chain",
+        "ContinuumRegion": ".continuum",
+        "MLRegion": ".ml",
+        "QMRegion": ".qm",
+    },
+)
