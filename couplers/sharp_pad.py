@@ -22,6 +22,7 @@ from multiscale.types import Array
 class SharpPad(Coupler):
     """Every region is whole; each keeps the forces on its own dofs and loses those on slaved ones."""
 
+    frames: ClassVar[tuple[str, ...]] = ("reference",)
     needs: ClassVar[Can] = Can.FORCES
     claims: ClassVar[Claims] = Claims(conservative=False, momentum=False, patch=True)
     references: ClassVar[tuple[str, ...]] = ("10.1016/j.jmps.2003.09.023", "10.1080/14786439108213717")

@@ -1,4 +1,4 @@
-"""A run that was interrupted goes on exactly where it was: step, q and what else the driver needs, in full precision."""
+"""An interrupted run goes on exactly where it was: step, q and what else the driver needs, in full precision."""
 
 from __future__ import annotations
 

@@ -69,10 +69,13 @@ class Coupler(ABC):
     needs : Can
         What every region it evaluates must offer.
     claims : Claims
+    frames : tuple of str
+        Where the weights may live: in the reference, or also in the current configuration (moving regions).
     references : tuple of str
         DOIs or arXiv numbers.
     """
 
+    frames: ClassVar[tuple[str, ...]] = ("reference", "current")
     needs: ClassVar[Can]
     claims: ClassVar[Claims] | Claims
     references: ClassVar[tuple[str, ...]] = ()

@@ -30,6 +30,12 @@ def capability(
     interface: Interface, coupler: Coupler, installed: Callable[[], Iterable[tuple[str, Can]]] = tuple
 ) -> None:
     """Refuse a coupler whose needs a region does not meet, naming the region, its offer, and couplers that would do."""
+    frame = interface.partition.frame
+    if frame not in coupler.frames:
+        raise MultiscaleError(
+            f"{type(coupler).__name__} works with weights in the {' or '.join(coupler.frames)} frame, but the partition's are in the "
+            f"{frame} frame; use Nested(..., frame='{coupler.frames[0]}')"
+        )
     for name, needs in coupler.required(interface).items():
         if name not in interface.regions:
             raise MultiscaleError(

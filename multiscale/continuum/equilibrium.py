@@ -64,6 +64,8 @@ class Equilibrium:
         self.change.set(0.0)
         self.change.array[self.fixed] = (value - start).ravel()[self.local][self.fixed]
         self._linear_step(rtol if self.linear else 1e-6)
+        # Prescribed rows are part of the iterative solve too, and so are met only to its tolerance.
+        self.x.array[self.fixed] = value.ravel()[self.local][self.fixed]
         if not self.linear:
             self._newton(rtol)
         self._take(self.x)

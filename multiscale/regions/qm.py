@@ -68,7 +68,7 @@ class QMRegion(Region):
         (kT = 0.09 eV) makes it smooth, and changes nothing where there is a gap (3·10⁻⁵ meV per atom in Si35H36).
         The energy is the free energy E − TS that belongs to the forces.
     accuracy : float
-        xTB's threshold factor; 1 leaves a history dependence of about 10⁻⁴ eV/Å in the forces, smaller is tighter.
+        xTB's threshold factor; 0.1 leaves a history dependence of about 10⁻⁵ eV/Å in the forces, 1 (tblite's own default) of 10⁻⁴.
     energy_zero : mapping, optional
         Element → eV, subtracted per atom (before scaling), so that energies of different engines can be compared.
     length_scale, energy_scale : float
@@ -112,7 +112,7 @@ class QMRegion(Region):
         charge: int = 0,
         spin: int = 0,
         electronic_temperature: float = 1000.0,
-        accuracy: float = 1.0,
+        accuracy: float = 0.1,
         energy_zero: Mapping[str, float] | None = None,
         length_scale: float = 1.0,
         energy_scale: float = 1.0,
