@@ -152,6 +152,10 @@ class Region(ABC):
     def reference(self) -> Array:
         """Reference positions of the region's dofs (n_dofs, 3), Å."""
 
+    def distances(self, x: Array, k: int) -> Array:
+        """Distance (n_sites,) in Å from every site to dof ``k``; regions with a periodic cell take the nearest image."""
+        return np.linalg.norm(self.sites(x) - x[k], axis=1)
+
     def stiffness(self, x: Array, weights: Array | None = None) -> Any:
         """This rank's additive share of a sparse Hessian (3·n_dofs, 3·n_dofs), eV/Å²; a ``scipy.sparse`` matrix.
 

@@ -7,6 +7,7 @@ passed by position, and dof arrays are plain numpy.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -15,26 +16,27 @@ import numpy as np
 
 from ..types import Array, IntArray, missing
 
-try:
+with contextlib.suppress(ImportError):
     # On Debian 12 dolfinx loads the reference BLAS for the whole process; a torch imported later uses it and is
     # 13 times slower. Imported first, torch keeps its own.
     import torch  # noqa: F401
-except ImportError:
-    pass
 try:
     import basix
     import dolfinx.fem.petsc as petsc_assembly
     import ufl
     from dolfinx import fem
     from dolfinx import mesh as dolfinx_mesh
-    from mpi4py import MPI
+    from mpi4py import MPI  # noqa: F401 (for the files that import this one)
     from petsc4py import PETSc
 except ImportError as error:
     raise missing(
         str(error.name),
         "a continuum region",
-        "install FEniCSx: apt-get install python3-dolfinx (Debian), or conda install -c conda-forge fenics-dolfinx mpich",
+        "install FEniCSx: apt-get install python3-dolfinx (Debian), or conda install -c conda-forge fenics-dolfinx",
     ) from error
+
+with contextlib.suppress(ImportError):
+    import basix.ufl  # 0.5 has its elements in ufl itself
 
 # ffcx switches warnings to logging and, in 0.5, logs every compiler call.
 logging.captureWarnings(False)
@@ -73,8 +75,6 @@ def create_mesh(comm: Any, cells: IntArray, points: Array, cell: str) -> Any:
     if _OLD:
         domain = ufl.Mesh(ufl.VectorElement("Lagrange", ufl.Cell(cell, geometric_dimension=dim), 1))
         return dolfinx_mesh.create_mesh(comm, cells, points, domain, ghosts)
-    import basix.ufl  # noqa: PLC0415 (0.5 has no such module)
-
     domain = ufl.Mesh(basix.ufl.element("Lagrange", cell, 1, shape=(dim,)))
     try:
         partitioner = dolfinx_mesh.create_cell_partitioner(ghosts)
@@ -96,8 +96,6 @@ def quadrature_space(mesh: Any, degree: int) -> Any:
     if _OLD:
         element = ufl.FiniteElement("Quadrature", mesh.ufl_cell(), degree=degree, quad_scheme="default")
         return fem.FunctionSpace(mesh, element)
-    import basix.ufl  # noqa: PLC0415
-
     element = basix.ufl.quadrature_element(mesh.basix_cell(), value_shape=(), scheme="default", degree=degree)
     return fem.functionspace(mesh, element)
 
@@ -156,6 +154,7 @@ class PointExpression:
         self._cells = np.arange(owned_cells(mesh), dtype=np.int32)
 
     def __call__(self) -> Array:
+        """Values (owned cells, nq, components) for the present state."""
         if not len(self._cells):
             return np.zeros((0, self._nq, self._size))
         e = self._expression

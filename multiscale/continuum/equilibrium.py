@@ -116,7 +116,7 @@ class Equilibrium:
             self.u.x.array[:] = local.array_r
 
     def _gradient(self, x: Any) -> None:
-        """b = R(x) − f."""
+        """Set b = R(x) − f."""
         self._take(x)
         fx.assemble_local(self.b, self.residual)
         self.b.ghostUpdate(addv=fx.PETSc.InsertMode.ADD, mode=fx.PETSc.ScatterMode.REVERSE)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..types import Array, BoolArray, MultiscaleError
+from ..types import Array, BoolArray, IntArray, MultiscaleError, Team
 from . import dolfinx_compat as fx
 from .equilibrium import Equilibrium
 from .laws import Law
@@ -39,7 +39,8 @@ class DistributedForms:
         self.mesh, self.law, self.degree = mesh, law, degree
         self.comm = fx.MPI.COMM_SELF if comm is None else comm
         rank, size = self.comm.Get_rank(), self.comm.Get_size()
-        cells, points = (a[rank * len(a) // size : (rank + 1) * len(a) // size] for a in (mesh.cells, mesh.points))
+        team = Team(rank, size)
+        cells, points = mesh.cells[team.share(len(mesh.cells))], mesh.points[team.share(len(mesh.points))]
         self.domain = fx.create_mesh(self.comm, cells, points, CELL_NAMES[mesh.dim])
         self.space = fx.lagrange(self.domain, mesh.degree)
         weights = fx.quadrature_space(self.domain, degree)
@@ -47,7 +48,7 @@ class DistributedForms:
         self.w = fx.fem.Function(weights)
         self._map(fx.dofs(weights))
 
-    def _map(self, weight_dofs: Array) -> None:
+    def _map(self, weight_dofs: IntArray) -> None:
         """Tie dofs, cells and quadrature points to the input numbering, by topology alone."""
         original = np.asarray(self.domain.topology.original_cell_index, dtype=np.int64)
         vertices = np.asarray(self.domain.geometry.input_global_indices)[fx.geometry_dofs(self.domain)]
@@ -60,7 +61,7 @@ class DistributedForms:
                 "continuum/forms.py or use one of those versions"
             )
         if not np.allclose(weights / weights.sum(), ours, atol=1e-12):
-            raise MultiscaleError("this basix has other quadrature weights than continuum/reference.py; adapt that file")
+            raise MultiscaleError("this basix has other weights than continuum/reference.py; adapt that file")
         dofs = fx.dofs(self.space)
         self.node_of_dof = np.zeros(int(dofs.max(initial=-1)) + 1, dtype=np.int64)
         self.node_of_dof[dofs] = self.mesh.cell_nodes[original]
@@ -113,11 +114,11 @@ class DistributedForms:
         return self._density()[:, :, 0]
 
     def gradient(self) -> Array:
-        """This rank's ∂E/∂u (n_nodes, 3): eV/Å, per Å of thickness in two dimensions."""
+        """Share of ∂E/∂u (n_nodes, 3): eV/Å, per Å of thickness in two dimensions."""
         return self._scatter(fx.assemble_local(self._vector, self._residual))
 
     def hessian_product(self, direction: Array) -> Array:
-        """This rank's ∂²E/∂u² · direction (n_nodes, 3): eV/Å, per Å of thickness in two dimensions."""
+        """Share of ∂²E/∂u² · direction (n_nodes, 3): eV/Å, per Å of thickness in two dimensions."""
         self._fill(self.direction, direction)
         return self._scatter(fx.assemble_local(self._vector, self._action))
 
@@ -147,8 +148,8 @@ class DistributedForms:
     def solve(self, start: Array, value: Array, fixed: BoolArray, load: Array, rtol: float) -> Array:
         """Displacements (n_nodes, 3) in equilibrium, the same on all ranks; all arguments (n_nodes, 3). Collective."""
         pick = self.node_of_dof
-        arrays = (a[pick, : self.mesh.dim] for a in (start, value, fixed, load))
-        self._equilibrium.solve(*arrays, rtol)
+        first, held, dead = (a[pick, : self.mesh.dim] for a in (start, value, load))
+        self._equilibrium.solve(first, held, fixed[pick, : self.mesh.dim], dead, rtol)
         n = self.space.dofmap.index_map.size_local
         out = np.zeros((len(self.mesh.nodes), 3))
         out[pick[:n], : self.mesh.dim] = np.reshape(self.u.x.array, (-1, self.mesh.dim))[:n]

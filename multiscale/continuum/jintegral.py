@@ -1,4 +1,4 @@
-"""Domain form of the J integral over rings around a crack tip, in the reference configuration:
+"""Domain form of the J integral over rings around a crack tip, in the reference configuration.
 
     J = ∫ (P_iJ ∂u_i/∂X − W δ_1J) ∂q/∂X_J dX,      q = 1 inside r₁, 0 outside r₂
 
@@ -47,8 +47,8 @@ def j_integral(
     """
     if mesh.dim != 2 or np.shape(x) != mesh.nodes.shape:
         raise MultiscaleError(
-            f"the J integral needs a plane mesh and positions of shape {mesh.nodes.shape}, got {mesh.dim} dimensions and "
-            f"{np.shape(x)}"
+            f"the J integral needs a plane mesh and positions of shape {mesh.nodes.shape}, got {mesh.dim} dimensions "
+            f"and {np.shape(x)}"
         )
     u = (np.asarray(x) - mesh.nodes)[:, :2]
     far = np.linalg.norm(mesh.points - np.asarray(tip), axis=1)

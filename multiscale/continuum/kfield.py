@@ -5,9 +5,9 @@
     s11 μ⁴ − 2 s16 μ³ + (2 s12 + s66) μ² − 2 s26 μ + s22 = 0,
 
 and with p_β = s11 μ_β² + s12 − s16 μ_β and q_β = s12 μ_β + s22/μ_β − s26 the two modes are combinations of the pairs
-(p_β, q_β). Here s is the inverse of the in-plane stiffness (rows and columns xx, yy, xy of C), which makes u_z = 0 exact:
-it is what a plane-strain finite-element mesh solves. For crack fronts along an axis of symmetry, s is the usual
-s_ij − s_i3 s_j3 / s33.
+(p_β, q_β). For a front normal to a mirror plane or along a two-fold axis s_ij is the usual s_ij − s_i3 s_j3 / s33.
+Other fronts, silicon's [11-2] among them, couple plane and antiplane shear: then either u_z is held at zero, which is what
+a plane-strain mesh solves, or the antiplane stresses are set to zero, which is the formula above taken literally.
 
 References: Sih, Paris & Irwin, Int. J. Fract. Mech. 1 (1965) 189, DOI 10.1007/BF00186854.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ class KField:
     C : (6, 6) array
         Elastic constants, GPa, Voigt order, in the crack's frame: x the direction of growth, y the normal of the
         crack plane, z the front. Faces lie on y = 0, x < 0.
+    antiplane : str
+        "clamped": u_z = 0. "free": σ_xz = σ_yz = 0. The same for fronts that do not couple.
 
     Notes
     -----
@@ -51,14 +54,30 @@ class KField:
     """
 
     C: Array
+    antiplane: Literal["clamped", "free"] = "clamped"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "C", voigt_stiffness(self.C))
+        if self.antiplane not in ("clamped", "free"):
+            raise MultiscaleError(
+                f"antiplane is 'clamped' (u_z = 0) or 'free' (σ_xz = σ_yz = 0), got {self.antiplane!r}"
+            )
+
+    @cached_property
+    def _stiffness(self) -> Array:
+        """C (6, 6) for strains in the plane, eV/Å³; with free antiplane shear its stresses are condensed out."""
+        c = self.C / GPA_PER_EV_A3
+        if self.antiplane == "free":
+            kept = np.ix_([0, 1, 2, 5], [0, 1, 2, 5])
+            condensed = np.zeros((6, 6))
+            condensed[kept] = np.linalg.inv(np.linalg.inv(c)[kept])
+            c = condensed
+        return c
 
     @cached_property
     def compliance(self) -> Array:
         """In-plane compliance (3, 3) for xx, yy, xy, Å³/eV."""
-        return np.linalg.inv(self.C[_PLANE] / GPA_PER_EV_A3)
+        return np.linalg.inv(self._stiffness[_PLANE])
 
     @cached_property
     def roots(self) -> NDArray[np.complex128]:
@@ -87,7 +106,7 @@ class KField:
     # -- fields -------------------------------------------------------------------------------------------------
 
     def displacement(self, X: Array, K: object, tip: object = (0.0, 0.0), face: Array | None = None) -> Array:
-        """Displacements (n, 3), Å, at reference points X (n, 2) or (n, 3), Å, of a crack whose tip is at ``tip`` (x, y).
+        """Displacements (n, 3), Å, at reference points X (n, 2) or (n, 3), Å, of a crack with its tip at ``tip`` (x, y).
 
         ``face`` (n,) tells for points on the crack plane behind the tip on which face they are: +1 upper, −1 lower,
         0 by the sign of y − y_tip, where −0.0 is below. :func:`crack_faces` gives it for a mesh with a slit.
@@ -108,7 +127,7 @@ class KField:
     def stress(self, X: Array, K: object, tip: object = (0.0, 0.0), face: Array | None = None) -> Array:
         """Stress (n, 3, 3), eV/Å³, σ_zz included."""
         H = self.displacement_gradient(X, K, tip, face)
-        return stress_matrix(strain_vector(0.5 * (H + H.transpose(0, 2, 1))) @ (self.C / GPA_PER_EV_A3))
+        return stress_matrix(strain_vector(0.5 * (H + H.transpose(0, 2, 1))) @ self._stiffness)
 
     # -- energy -------------------------------------------------------------------------------------------------
 
@@ -146,16 +165,15 @@ class KField:
         if points.ndim != 2 or points.shape[1] not in (2, 3):
             raise MultiscaleError(f"need points of shape (n, 2) or (n, 3), got {points.shape}")
         d = points[:, :2] - np.asarray(tip, dtype=float)
-        # A subtraction of equal numbers is +0.0; keep the caller's −0.0.
-        below = np.signbit(np.where(d[:, 1] == 0, points[:, 1] if np.ndim(tip) == 0 or not np.any(tip) else 0.0, d[:, 1]))
-        side = np.where(below, -1.0, 1.0)
+        side = np.where(np.signbit(d[:, 1]), -1.0, 1.0)  # −0.0 − 0.0 is −0.0
         if face is not None:
             f = np.asarray(face, dtype=float)
             if f.shape != (len(points),):
                 raise MultiscaleError(f"face needs one of +1, −1, 0 per point, shape ({len(points)},), got {f.shape}")
             side = np.where(f != 0, np.sign(f), side)
-        root = np.sqrt(d[:, :1] + self.roots * d[:, 1:])
-        return np.where(root.imag * side[:, None] < 0, -root, root)
+        z = d[:, :1] + self.roots * d[:, 1:]
+        root = np.sqrt(z)
+        return np.where((z.real < 0) & (root.imag * side[:, None] < 0), -root, root)
 
 
 def crack_faces(mesh: SimplexMesh, tip: object = (0.0, 0.0)) -> IntArray:

@@ -19,6 +19,7 @@ from ..types import GPA_PER_EV_A3, Array, MultiscaleError
 from . import dolfinx_compat as fx
 from .voigt import PAIRS, embed, strain_vector, stress_matrix, voigt_stiffness
 
+
 class Law(ABC):
     """An energy density, eV/Å³, of the displacement gradient.
 

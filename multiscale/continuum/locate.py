@@ -44,8 +44,10 @@ class Locator:
         return np.column_stack([1.0 - t.sum(axis=1), t])
 
     def find(self, points: Array) -> tuple[IntArray, Array]:
-        """Cells (n,) holding the points, or −1, and λ (n, dim + 1) there. A point shared by cells gets one of them,
-        the same on every rank."""
+        """Cells (n,) holding the points, or −1, and λ (n, dim + 1) there.
+
+        A point shared by cells gets one of them, the same on every rank.
+        """
         n = len(points)
         k = min(8, len(self.corners))
         _, near = self.tree.query(points, k=k)

@@ -81,12 +81,12 @@ class SimplexMesh:
 
     @classmethod
     def rectangle(cls, p0: Any, p1: Any, n: Any, degree: int = 1) -> SimplexMesh:
-        """Triangles on the rectangle from corner ``p0`` to ``p1`` (2,), Å, with ``n`` (2,) intervals, two cells each."""
+        """Triangles on the rectangle from corner ``p0`` to ``p1`` (2,), Å: two for each of ``n`` (2,) intervals."""
         return cls._structured(p0, p1, n, degree, 2)
 
     @classmethod
     def box(cls, p0: Any, p1: Any, n: Any, degree: int = 1) -> SimplexMesh:
-        """Tetrahedra on the box from corner ``p0`` to ``p1`` (3,), Å, with ``n`` (3,) intervals, six cells each."""
+        """Tetrahedra on the box from corner ``p0`` to ``p1`` (3,), Å: six for each of ``n`` (3,) intervals."""
         return cls._structured(p0, p1, n, degree, 3)
 
     @classmethod

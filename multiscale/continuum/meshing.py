@@ -119,7 +119,9 @@ def _run(build: Callable[[], None]) -> tuple[Array, IntArray]:
     """Mesh the plane surface that ``build`` describes: points (n, 2) and cells (nc, 3)."""
     if gmsh is None:
         raise missing(
-            "gmsh", "meshing a cracked disc or a hole", "apt-get install python3-gmsh, conda install python-gmsh, or pip install gmsh"
+            "gmsh",
+            "meshing a cracked disc or a hole",
+            "apt-get install python3-gmsh, conda install python-gmsh, or pip install gmsh",
         )
     gmsh.initialize()
     try:

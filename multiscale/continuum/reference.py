@@ -71,8 +71,10 @@ def rule(dim: int, degree: int) -> tuple[Array, Array]:
 
 
 def shape(lam: Array, degree: int) -> Array:
-    """Values (n, nb) of the Lagrange basis at barycentric points (n, dim + 1): N_a = λ_a, or
-    λ_a (2 λ_a − 1) at vertices and 4 λ_a λ_b at edges."""
+    """Values (n, nb) of the Lagrange basis at barycentric points (n, dim + 1).
+
+    N_a = λ_a, or λ_a (2 λ_a − 1) at vertices and 4 λ_a λ_b at edges.
+    """
     if degree == 1:
         return lam
     edges = [4.0 * lam[:, a] * lam[:, b] for a, b in EDGES[lam.shape[1] - 1]]
@@ -95,7 +97,7 @@ def shape_derivative(lam: Array, degree: int) -> Array:
 
 
 def closest_distance(point: Array, corners: Array) -> Array:
-    """Distances (n,) from ``point`` (dim,) or points (n, dim) to the simplices ``corners`` (n, dim + 1, dim), outside them.
+    """Distances (n,) from a point (dim,) or points (n, dim) outside to the simplices ``corners`` (n, dim + 1, dim).
 
     The closest point lies in the interior of exactly one face (vertex, edge, …) whose affine hull the point projects
     into; all proper faces are tried, which is exact and needs no iteration.

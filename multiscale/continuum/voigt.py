@@ -20,7 +20,9 @@ def voigt_stiffness(C: Array) -> Array:
         raise MultiscaleError(f"elastic constants must be a finite (6, 6) Voigt matrix in GPa, got shape {c.shape}")
     off = float(np.abs(c - c.T).max())
     if off > 1e-6 * np.abs(c).max():
-        raise MultiscaleError(f"elastic constants must be symmetric, got a difference of {off:.3g} GPa; symmetrise them")
+        raise MultiscaleError(
+            f"elastic constants must be symmetric, got a difference of {off:.3g} GPa; symmetrise them"
+        )
     c = 0.5 * (c + c.T)
     low = float(np.linalg.eigvalsh(c)[0])
     if low <= 0:

@@ -21,9 +21,7 @@ from ..continuum.reference import rule, shape
 from ..region import Answer, Can, Query, Region
 from ..types import GPA_PER_EV_A3, Array, BoolArray, IntArray, MultiscaleError, Team
 
-_CAN = (
-    Can.ENERGY | Can.FORCES | Can.SITE_ENERGIES | Can.SITE_WEIGHTS | Can.HVP | Can.STIFFNESS
-)  # fmt: skip
+_CAN = Can.ENERGY | Can.FORCES | Can.SITE_ENERGIES | Can.SITE_WEIGHTS | Can.HVP | Can.STIFFNESS
 
 
 class ContinuumRegion(Region):
@@ -50,7 +48,8 @@ class ContinuumRegion(Region):
 
     Examples
     --------
-    >>> from multiscale.continuum.laws import LinearElastic, cubic_stiffness
+    >>> from multiscale.continuum.laws import LinearElastic
+    >>> from multiscale.continuum.voigt import cubic_stiffness
     >>> mesh = SimplexMesh.box((0, 0, 0), (10, 10, 10), (2, 2, 2))
     >>> region = ContinuumRegion(mesh, LinearElastic(cubic_stiffness(151.4, 76.4, 56.4)), site_volume=20.0)
     >>> float(round(region.matter.sum(), 9))
@@ -122,7 +121,8 @@ class ContinuumRegion(Region):
         diagonal = w @ shape(lam, self.mesh.degree) ** 2
         cell = self.mesh.volumes * (self.thickness / self.site_volume * self.atom_mass)
         share = np.outer(cell, diagonal / diagonal.sum())
-        return np.bincount(self.mesh.cell_nodes.ravel(), share.ravel(), minlength=self.n_dofs)
+        masses = np.bincount(self.mesh.cell_nodes.ravel(), share.ravel(), minlength=self.n_dofs)
+        return masses.astype(float)
 
     # -- evaluation ---------------------------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class ContinuumRegion(Region):
         return self._forms
 
     def evaluate(self, x: Array, query: Query) -> Answer:
-        """This member's share of the answer, from the cells that it owns; no communication.
+        """Share of the answer from the cells that this member owns; no communication.
 
         All members must ask for the same things the first time, because forms are compiled then.
         """
@@ -171,7 +171,7 @@ class ContinuumRegion(Region):
         )
 
     def stiffness(self, x: Array, weights: Array | None = None) -> sp.csr_matrix:
-        """This member's share of the Hessian (3·n_dofs, 3·n_dofs), eV/Å², row 3a + i for component i of node a.
+        """Share of the Hessian (3·n_dofs, 3·n_dofs), eV/Å², row 3a + i for component i of node a.
 
         In two dimensions the rows and columns of z are empty.
         """

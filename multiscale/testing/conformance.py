@@ -8,12 +8,15 @@ it for one. The numbers become the method cards in the docs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from ..coupler import Coupler
 from ..registry import coupler as registered
+from ..types import MultiscaleError
 from .checks import CHECKS, Result
-from .problems import standard
+from .problems import Problem, standard
+
+Check = Callable[[Callable[[], Coupler], Mapping[str, Problem]], list[Result]]
 
 
 def examine(subject: str | Callable[[], Coupler], only: Iterable[str] | None = None) -> list[Result]:
@@ -32,4 +35,12 @@ def examine(subject: str | Callable[[], Coupler], only: Iterable[str] | None = N
     make = registered(subject) if isinstance(subject, str) else subject
     problems = standard()
     chosen = CHECKS if only is None else {name: CHECKS[name] for name in only}
-    return [result for check in chosen.values() for result in check(make, problems)]
+    return [result for name, check in chosen.items() for result in _run(name, check, make, problems)]
+
+
+def _run(name: str, check: Check, make: Callable[[], Coupler], problems: Mapping[str, Problem]) -> list[Result]:
+    """A coupler that a gate refuses fails the check, with the gate's sentence."""
+    try:
+        return check(make, problems)
+    except MultiscaleError as e:
+        return [Result(name, "-", float("nan"), float("nan"), False, str(e))]
