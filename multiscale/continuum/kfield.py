@@ -6,8 +6,8 @@
 
 and with p_β = s11 μ_β² + s12 − s16 μ_β and q_β = s12 μ_β + s22/μ_β − s26 the two modes are combinations of the pairs
 (p_β, q_β). For a front normal to a mirror plane or along a two-fold axis s_ij is the usual s_ij − s_i3 s_j3 / s33.
-Other fronts, silicon's [11-2] among them, couple plane and antiplane shear: then either u_z is held at zero, which is what
-a plane-strain mesh solves, or the antiplane stresses are set to zero, which is the formula above taken literally.
+Other fronts, silicon's [11-2] among them, couple plane and antiplane shear: then either u_z is held at zero, which is
+what a plane-strain mesh solves, or the antiplane stresses are set to zero: the formula above taken literally.
 
 References: Sih, Paris & Irwin, Int. J. Fract. Mech. 1 (1965) 189, DOI 10.1007/BF00186854.
 """
@@ -106,7 +106,7 @@ class KField:
     # -- fields -------------------------------------------------------------------------------------------------
 
     def displacement(self, X: Array, K: object, tip: object = (0.0, 0.0), face: Array | None = None) -> Array:
-        """Displacements (n, 3), Å, at reference points X (n, 2) or (n, 3), Å, of a crack with its tip at ``tip`` (x, y).
+        """Displacements (n, 3), Å, at reference points X (n, 2) or (n, 3), Å, of a crack whose tip is ``tip`` (x, y).
 
         ``face`` (n,) tells for points on the crack plane behind the tip on which face they are: +1 upper, −1 lower,
         0 by the sign of y − y_tip, where −0.0 is below. :func:`crack_faces` gives it for a mesh with a slit.

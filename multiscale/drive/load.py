@@ -34,7 +34,7 @@ def load(
     max_steps: int = 300,
     energy_noise: float = 1e-9,
     each: Callable[[Step], None] = lambda s: None,
-    refresh: int = 60,
+    refresh: int = 40,
 ) -> Iterator[Step]:
     """Load quasi-statically; a generator of relaxed states, collective.
 
@@ -56,7 +56,7 @@ def load(
     each : callable
         Sees every step of every relaxation, for progress.
     refresh : int
-        The preconditioner is rebuilt after a relaxation that needed more steps than this.
+        The preconditioner is rebuilt whenever this many steps of a relaxation have not been enough, and after one that needed half.
 
     Yields
     ------
@@ -70,10 +70,13 @@ def load(
         nonlocal p
         model.prepare(at)
         last = None
-        for last in relax(model, at, fmax=fmax, max_steps=max_steps, preconditioner=p, energy_noise=energy_noise):
+        steps = relax(
+            model, at, fmax=fmax, max_steps=max_steps, preconditioner=p, energy_noise=energy_noise, refresh=refresh
+        )
+        for last in steps:
             each(last)
         assert last is not None
-        if last.index > refresh:
+        if last.index > refresh // 2:
             p = precondition(model, last.q, free)
         if not last.converged:
             raise MultiscaleError(

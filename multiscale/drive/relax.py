@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,6 +35,7 @@ def relax(
     fixed: BoolArray | None = None,
     preconditioner: Precondition | None = None,
     energy_noise: float = 1e-9,
+    refresh: int = 40,
 ) -> Iterator[Step]:
     """Relax the free dofs until no force on them exceeds ``fmax``; a generator of steps, collective.
 
@@ -55,6 +57,8 @@ def relax(
         P⁻¹ on (n_q, 3) arrays; by default the regions' stiffness at ``q``.
     energy_noise : float
         eV; energies closer than this are equal (set it to the SCF tolerance of a quantum region).
+    refresh : int
+        The stiffness is assembled anew whenever this many steps have not been enough.
 
     Yields
     ------
@@ -66,7 +70,19 @@ def relax(
     p = preconditioner or precondition(model, q, free)
     state = model.evaluate(q)
     walk = _lbfgs if state.energy is not None else _anderson
-    yield from walk(model, q, state, free, p, fmax, max_steps, max_move, memory, energy_noise)
+    steps, evaluations = 0, 0
+    while True:
+        last = None
+        for last in walk(model, q, state, free, p, fmax, min(refresh, max_steps - steps), max_move, memory, energy_noise):
+            # A walk begins with the state that the one before it ended with.
+            if last.index > 0 or steps == 0:
+                yield replace(last, index=steps + last.index, evaluations=evaluations + last.evaluations)
+        assert last is not None
+        steps, evaluations = steps + last.index, evaluations + last.evaluations - 1
+        if last.converged or steps >= max_steps:
+            return
+        q, state = last.q, Evaluation(last.energy, last.forces)
+        p = precondition(model, q, free)
 
 
 def _largest(forces: Array, free: BoolArray) -> float:
@@ -136,7 +152,7 @@ def _backtrack(
 ) -> tuple[Array, Evaluation, int]:
     """Halve the step until the energy falls enough; where energies are equal within noise, until the forces do not grow."""
     t, now = 1.0, np.linalg.norm(np.where(free, state.forces, 0.0))
-    tolerance = max(noise, 4e-15 * sum(abs(e) for e in state.parts.values()))
+    tolerance = max(noise, 4e-15 * sum(abs(e) for e in (*state.parts.values(), state.energy or 0.0)))
     for tried in range(1, 13):
         trial = q + t * d
         new = model.evaluate(trial)
