@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import inspect
 import io
 import os
 import signal
@@ -76,7 +77,7 @@ class Case(ABC):
     def measure(self, run: Run, model: Any) -> Any:
         """Measure, on every rank, handing each quantity to ``run.record``; what it returns is for :meth:`plot`."""
 
-    def plot(self, run: Run, data: Any) -> None:
+    def plot(self, run: Run, data: Any) -> None:  # noqa: B027  (a case without a figure is a case)
         """Draw, on rank 0 alone (nothing collective), handing each figure to ``run.save_figure``."""
 
     @property
@@ -191,6 +192,8 @@ def _interrupt(signum: int, frame: Any) -> None:
 
 def _fail(case: Case, ranks: World, folder: Path, error: BaseException) -> int:
     code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
+    # This rank is ending already; the signal by which another one's abort arrives has nothing to add.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     message = explain(error)
     if claim_failure(folder, message):
         where = f" on rank {ranks.rank} of {ranks.size}" if ranks.size > 1 else ""
@@ -206,7 +209,7 @@ def _fail(case: Case, ranks: World, folder: Path, error: BaseException) -> int:
 def _arguments(case: Case, argv: Sequence[str] | None, silent: bool) -> dict[str, Any]:
     """The command line as arguments of :meth:`Case.run`: size, folder, and every setting of any size."""
     parser = argparse.ArgumentParser(
-        prog=case.title, description=(case.__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=case.title, description=inspect.getdoc(case), formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--size", choices=list(case.sizes), default=next(iter(case.sizes)), help="default: %(default)s")
     parser.add_argument("--out", metavar="FOLDER", help=f"for the files (default: results/{case.title})")

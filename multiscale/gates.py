@@ -61,7 +61,7 @@ def coverage(interface: Interface, coupler: Coupler, q: Array) -> dict[str, Arra
     counts = coupler.count(q, interface)
     at = q if interface.moving else interface.reference
     X = {r: interface.regions[r].sites(interface.place(r, at)) for r in counts}
-    shares = {r: interface.partition(x, q) for r, x in X.items()}
+    shares = {r: interface.partition(interface.weighing_points(r, at), at) for r in X}
     out = {}
     for r, points in X.items():
         region, total = interface.regions[r], np.zeros(len(points))
@@ -85,7 +85,8 @@ def covered(interface: Interface, coupler: Coupler) -> None:
     for name in interface.shared:
         region = interface.regions[name]
         X = region.sites(interface.place(name, interface.reference))
-        total = sum(w for w, _ in interface.partition(X, interface.reference).values())
+        points = interface.weighing_points(name, interface.reference)
+        total = sum(w for w, _ in interface.partition(points, interface.reference).values())
         _name_first(name, region, X, np.asarray(total), "the partition's weights add up to")
     for name, c in coverage(interface, coupler, interface.reference).items():
         region = interface.regions[name]

@@ -56,6 +56,9 @@ class Interface:
         Dofs whose positions are prescribed (Dirichlet data); drivers move only the others.
     overlays : mapping of name to Overlay, optional
         Mixing weights of force-mixed regions.
+    anchors : mapping of name to (n_sites, 3) array, optional
+        Material points at which a region's reference-frame weights are taken instead of at its sites: the centres of the
+        primitive cells of a multilattice, whose atoms must share one weight.
     strict : bool
         Apply the geometric gates of :mod:`multiscale.gates` (zone no narrower than one reach, complete neighbourhoods).
         Studies of bad interfaces switch them off; coverage is checked always.
@@ -73,11 +76,13 @@ class Interface:
         partition: Partition,
         fixed: BoolArray | None = None,
         overlays: Mapping[str, Overlay] | None = None,
+        anchors: Mapping[str, Array] | None = None,
         strict: bool = True,
     ):
         self.reference = np.array(reference, dtype=float)
         self.partition = partition
         self.overlays = dict(overlays or {})
+        self.anchors = {name: np.array(a, dtype=float) for name, a in (anchors or {}).items()}
         self.strict = strict
         self.regions: dict[str, Region] = {}
         self.embeddings: dict[str, Embedding] = {}
@@ -166,12 +171,13 @@ class Interface:
 
     # -- construction ------------------------------------------------------------------------------------------
 
+    def weighing_points(self, name: str, q: Array) -> Array:
+        """Where the weights of a region's sites are taken (n_sites, 3): its anchors, or the sites themselves."""
+        anchors = self.anchors.get(name)
+        return self.regions[name].sites(self.place(name, q)) if anchors is None else anchors
+
     def _shares(self, q: Array) -> dict[str, tuple[Array, Array]]:
-        out = {}
-        for name in self.shared:
-            X = self.regions[name].sites(self.place(name, q))
-            out[name] = self.partition(X, q)[name]
-        return out
+        return {name: self.partition(self.weighing_points(name, q), q)[name] for name in self.shared}
 
     def _mask(self, fixed: BoolArray | None) -> BoolArray:
         if fixed is None:
@@ -190,6 +196,12 @@ class Interface:
                 f"the partition shares matter with {unknown}, but the regions are {sorted(self.regions)}; "
                 "use the same names in both"
             )
+        for name, anchors in self.anchors.items():
+            if self.moving or name not in self.shared or anchors.shape != (self.regions[name].n_sites, 3):
+                raise MultiscaleError(
+                    f"anchors for '{name}' need one point per site of a sharing region and weights in the reference frame, got shape "
+                    f"{anchors.shape} in the {self.partition.frame} frame"
+                )
         lost = [r for r in self.overlays if r not in self.regions]
         if lost:
             raise MultiscaleError(f"overlays are given for {lost}, but the regions are {sorted(self.regions)}")

@@ -49,7 +49,8 @@ class Run:
     ):
         self.title, self.size, self.settings = title, size, MappingProxyType(dict(settings))
         self.out, self.world, self.first = out, world, world.rank == 0
-        self.screen = Screen(silent=silent or not self.first)
+        # Some launchers give every rank a terminal of its own, which is not the user's.
+        self.screen = Screen(silent=silent or not self.first, plain=world.size > 1)
         self._record = Record(out / "result.json", title, size, world.size, expectations, writes=self.first)
 
     def record(self, name: str, value: Any, unit: str = "") -> None:

@@ -27,12 +27,16 @@ class Screen:
     ----------
     silent : bool
         Print nothing.
+    plain : bool
+        Print plain lines even on a terminal; without a terminal they are always plain.
     """
 
-    def __init__(self, silent: bool = False):
-        terminal = sys.stdout.isatty()
-        self.console = Console(quiet=silent, width=None if terminal else PLAIN_WIDTH, soft_wrap=not terminal)
-        self.live = terminal and not silent
+    def __init__(self, silent: bool = False, plain: bool = False):
+        plain = plain or not sys.stdout.isatty()
+        self.console = Console(
+            quiet=silent, width=PLAIN_WIDTH if plain else None, soft_wrap=plain, force_terminal=not plain, no_color=plain
+        )
+        self.live = not plain and not silent
 
     def say(self, text: str) -> None:
         """Print one line as it is."""

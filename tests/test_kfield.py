@@ -76,7 +76,7 @@ def test_against_matscipy(K):
     S = np.linalg.inv(C)
     s = S - np.outer(S[:, 2], S[2]) / S[2, 2]
     theirs = crack.RectilinearAnisotropicCrack()
-    theirs.set_plane_stress(s[0, 0], s[1, 1], s[0, 1], s[0, 2 + 3], s[1, 5], s[5, 5])
+    theirs.set_plane_stress(s[0, 0], s[1, 1], s[0, 1], s[0, 5], s[1, 5], s[5, 5])
     theta = np.linspace(-3, 3, 13)
     X = 50 * np.column_stack([np.cos(theta), np.sin(theta)])
     k = np.atleast_1d(K)[0]
@@ -101,7 +101,7 @@ def test_field_is_compatible_in_equilibrium_and_free_on_the_faces(C, antiplane):
     H = np.stack([(field.displacement(X + d, K) - field.displacement(X - d, K)) / (2 * h) for d in steps], axis=2)
     assert np.abs(H - field.displacement_gradient(X, K)[:, :, :2]).max() < 1e-7
     div = sum((field.stress(X + d, K) - field.stress(X - d, K))[:, :, j] / (2 * h) for j, d in enumerate(steps))
-    assert np.abs(div[:, :2]).max() < 1e-7 * np.abs(field.stress(X, K)).max() / h * 1e-1
+    assert np.abs(div[:, :2]).max() < 1e-6 * np.abs(field.stress(X, K)).max()
     faces = np.array([[-3.0, 0.0], [-3.0, -0.0]])
     s = field.stress(faces, K)
     assert np.abs(s[:, :2, 1]).max() < 1e-6 * np.abs(s).max()
