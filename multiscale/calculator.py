@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import ase
 import numpy as np
@@ -20,8 +20,8 @@ class RegionCalculator(Calculator):
     Parameters
     ----------
     region : Region
-        The region; its dofs are the atoms, in the same order. The stress is the region's virial over the volume of the atoms'
-        cell, in eV/Å³, and only given if all three axes are periodic.
+        The region; its dofs are the atoms, in the same order. The stress is the region's virial over the volume of
+        the atoms' cell, in eV/Å³, and only given if all three axes are periodic.
 
     Notes
     -----
@@ -40,10 +40,9 @@ class RegionCalculator(Calculator):
     -8.6732
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "energies"]
-
     def __init__(self, region: Region, *, rebuild: Any = None) -> None:
         super().__init__()
+        # ASE reads this from the object; which properties there are depends on the region.
         self.region, self.rebuild = region, rebuild
         offered = {"energy": Can.ENERGY, "forces": Can.FORCES, "stress": Can.STRESS, "energies": Can.SITE_ENERGIES}
         self.implemented_properties = [name for name, flag in offered.items() if flag in region.can]
@@ -52,7 +51,10 @@ class RegionCalculator(Calculator):
         self._cell: Any = None
 
     def calculate(
-        self, atoms: ase.Atoms | None = None, properties: Sequence[str] = ("energy",), system_changes: Sequence[str] = all_changes
+        self,
+        atoms: ase.Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
     ) -> None:
         """Evaluate the region at the atoms' positions."""
         super().calculate(atoms, properties, system_changes)
@@ -81,7 +83,8 @@ class RegionCalculator(Calculator):
         if self._cell is not None and not np.array_equal(cell, self._cell):
             if self.rebuild is None:
                 raise MultiscaleError(
-                    "RegionCalculator was given atoms whose cell has changed, but its region keeps the cell it was built with; "
+                    "RegionCalculator was given atoms whose cell has changed, but its region keeps the cell it "
+                    "was built with; "
                     "pass rebuild=region.with_cell (an MLRegion has it) or keep the cell fixed"
                 )
             self.region = self.rebuild(cell)

@@ -2,8 +2,8 @@
 
     build → model,   measure(model) → quantities,   |measured − expected| ≤ tolerance
 
-``python case.py``, ``mpirun -n 4 python -m mpi4py case.py --size full`` and ``Case.run("small")`` in a test run the same
-code on every rank; rank 0 alone prints and writes.
+``python case.py``, ``mpirun -n 4 python -m mpi4py case.py --size full`` and ``Case.run("small")`` in a test run the
+same code on every rank; rank 0 alone prints and writes.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ MISSED, FAILED, INTERRUPTED = 1, 2, 130
 class Case(ABC):
     """A numerical experiment with expectations.
 
-    Subclasses set the attributes and implement :meth:`build` and :meth:`measure`, mostly :meth:`plot` too; a script ends
-    with ``if __name__ == "__main__": MyCase().main()``. The docstring's first line is the case's one-line description.
+    Subclasses set the attributes and implement :meth:`build` and :meth:`measure`, mostly :meth:`plot` too; a script
+    ends with ``if __name__ == "__main__": MyCase().main()``. The docstring's first line describes the case.
 
     Attributes
     ----------
     name : str
         By default the name of the script's folder.
     sizes : mapping of str to mapping
-        Settings by size: ``small`` for tests and laptops, ``full``, and ``tiny`` for benchmarks in tests. Every setting is also
-        an option of the command line; expectations are then not judged.
+        Settings by size: ``small`` for tests and laptops, ``full``, and ``tiny`` for benchmarks in tests. Every setting
+        is also an option of the command line; expectations are not judged when one is changed.
     expectations : tuple of Expect
         Those of a ``reference.json`` beside the script are added.
     benchmark : bool

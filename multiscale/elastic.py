@@ -3,8 +3,8 @@
     C_ij = dσ_i/dε_j at ε = 0,      σ = (1/V) dE/dε,      V dσ/dε with the atoms either moved affinely (unrelaxed) or
     relaxed within the strained cell (relaxed):      x_b(ε) = (1 + ε) x_b + Z_b : ε + O(ε²)
 
-Strains act on row vectors from the right, x → x (1 + ε), cell → cell (1 + ε). Voigt order is xx, yy, zz, yz, xz, xy with
-engineering shear γ_yz = 2ε_yz.
+Strains act on row vectors from the right, x → x (1 + ε), cell → cell (1 + ε). Voigt order is xx, yy, zz, yz, xz, xy
+with engineering shear γ_yz = 2ε_yz.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def elastic_constants(region_of: RegionOf, x: Array, cell: ArrayLike, *, step: f
     [151, 76, 56, 110]
     """
     cell = np.asarray(cell, dtype=float)
-    x0 = relax_basis(region_of(cell), np.asarray(x, dtype=float))
+    x0: Array = relax_basis(region_of(cell), np.asarray(x, dtype=float))
     relaxed, unrelaxed, shift = np.zeros((6, 6)), np.zeros((6, 6)), np.zeros((len(x0), 3, 3, 3))
     for column, (j, k) in enumerate(VOIGT):
         strain = np.zeros((3, 3))
@@ -84,9 +84,11 @@ def elastic_constants(region_of: RegionOf, x: Array, cell: ArrayLike, *, step: f
         ends = []
         for sign in (1.0, -1.0):
             deform = np.eye(3) + sign * strain
-            region, affine = region_of(cell @ deform), x0 @ deform
+            box: Array = cell @ deform
+            affine: Array = x0 @ deform
+            region = region_of(box)
             inner = relax_basis(region, affine)
-            ends.append((cauchy(region, affine, cell @ deform), cauchy(region, inner, cell @ deform), inner - affine))
+            ends.append((cauchy(region, affine, box), cauchy(region, inner, box), inner - affine))
         plus, minus = ends
         unrelaxed[:, column] = (plus[0] - minus[0]) / (2.0 * step)
         relaxed[:, column] = (plus[1] - minus[1]) / (2.0 * step)
@@ -126,7 +128,8 @@ def relax_basis(region: Region, x: Array, *, tolerance: float = 1e-9, max_steps:
             break
         x = x + move
     raise MultiscaleError(
-        f"The basis of {region.describe()} did not relax (largest force {np.abs(forces).max():.2g} eV/Å); start closer to the "
+        f"The basis of {region.describe()} did not relax (largest force {np.abs(forces).max():.2g} eV/Å); start "
+        "closer to the "
         "minimum or check that the crystal is stable at this lattice constant"
     )
 
@@ -147,9 +150,11 @@ def hessian(region: Region, x: Array) -> Array:
     elif Can.HVP in region.can:
         h = np.empty((3 * n, 3 * n))
         for column, direction in enumerate(np.eye(3 * n).reshape(-1, n, 3)):
-            h[:, column] = np.ravel(region.evaluate(x, Query(Can.HVP, vector=direction)).hvp)
+            h[:, column] = np.asarray(region.evaluate(x, Query(Can.HVP, vector=direction)).hvp).ravel()
     else:
-        raise MultiscaleError(f"{region.describe()} offers {region.can.names()}; inner relaxation needs STIFFNESS or HVP")
+        raise MultiscaleError(
+            f"{region.describe()} offers {region.can.names()}; inner relaxation needs STIFFNESS or HVP"
+        )
     return 0.5 * (h + h.T)
 
 
@@ -179,13 +184,15 @@ def rotate_stiffness(C: ArrayLike, R: ArrayLike) -> Array:
     """
     r = np.asarray(R, dtype=float)
     if r.shape != (3, 3) or not np.allclose(r @ r.T, np.eye(3), atol=1e-8):
-        raise MultiscaleError(f"rotate_stiffness was given R = {r.tolist()}; it needs an orthogonal (3, 3) matrix, new axes as rows")
+        raise MultiscaleError(
+            f"rotate_stiffness was given R = {r.tolist()}; it needs an orthogonal (3, 3) matrix, new axes as rows"
+        )
     tensor = np.einsum("ip,jq,kr,ls,pqrs->ijkl", r, r, r, r, full_tensor(C), optimize=True)
     return np.array([[tensor[j, k, m, n] for m, n in VOIGT] for j, k in VOIGT])
 
 
 def bulk_modulus(C: ArrayLike) -> float:
-    """Bulk modulus, in the units of C: the mean pressure under uniform compression (Voigt's; exact for cubic crystals)."""
+    """Bulk modulus, in the units of C, from uniform compression (Voigt's; exact for cubic crystals)."""
     return float(np.asarray(C, dtype=float)[:3, :3].sum() / 9.0)
 
 
@@ -216,7 +223,9 @@ def lattice_constant(region_of: RegionOf, x: Array, cell: ArrayLike, a: float, *
     low, high = 1.0 - within, 1.0 + within
     if Can.STRESS in region_of(cell).can:
         if pressure(low) >= 0.0 or pressure(high) <= 0.0:
-            raise MultiscaleError(f"No equilibrium lattice constant within {within:.0%} of {a} Å; start from a better one")
+            raise MultiscaleError(
+                f"No equilibrium lattice constant within {within:.0%} of {a} Å; start from a better one"
+            )
         return a * float(brentq(pressure, low, high, xtol=1e-12))
     found = minimize_scalar(energy, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
     if min(found.x - low, high - found.x) < 1e-4:

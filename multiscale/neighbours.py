@@ -1,7 +1,7 @@
 """Neighbour lists: all (i, j, S) with |x_j + S·cell − x_i| < cutoff, each pair in both directions.
 
-The list is built with cutoff + skin and kept until some atom has moved farther than skin/2: until then no pair can have come
-within the cutoff unnoticed.
+The list is built with cutoff + skin and kept until some atom has moved farther than skin/2: until then no pair can
+have come within the cutoff unnoticed.
 """
 
 from __future__ import annotations
@@ -88,8 +88,9 @@ class NeighbourList:
 
     Notes
     -----
-    Cells may be thinner than the cutoff (a pair then occurs with several shifts, an atom also with itself), triclinic, and open
-    along any axes; atoms may lie outside the cell. The work is done by vesin (https://github.com/Luthaf/vesin).
+    Cells may be thinner than the cutoff (a pair then occurs with several shifts, an atom also with itself),
+    triclinic, and open along any axes; atoms may lie outside the cell. The work is done by vesin
+    (https://github.com/Luthaf/vesin).
 
     Examples
     --------
@@ -100,7 +101,9 @@ class NeighbourList:
 
     def __init__(self, cutoff: float, cell: ArrayLike, pbc: ArrayLike, skin: float = 0.5) -> None:
         if cutoff <= 0.0 or skin < 0.0:
-            raise MultiscaleError(f"A neighbour list was given cutoff {cutoff} Å and skin {skin} Å; it needs cutoff > 0 and skin ≥ 0")
+            raise MultiscaleError(
+                f"A neighbour list was given cutoff {cutoff} Å and skin {skin} Å; it needs cutoff > 0 and skin ≥ 0"
+            )
         self.cutoff, self.skin = float(cutoff), float(skin)
         self.pbc: BoolArray = np.array(np.broadcast_to(np.asarray(pbc, dtype=bool), (3,)))
         self.cell = complete_cell(cell, self.pbc)
@@ -129,19 +132,19 @@ class NeighbourList:
         """
         if self._stale(x):
             self._build(x)
-        rows = np.arange(len(self._i)) if centres is None else self._rows(centres)
+        rows: IntArray = np.arange(len(self._i)) if centres is None else self._rows(centres)
         i, j = self._i[rows], self._j[rows]
         vectors = x[j] + self._offset[rows] - x[i]
         square = np.einsum("ij,ij->i", vectors, vectors)
         keep = square < self.cutoff**2
-        i, j, vectors, square = i[keep], j[keep], vectors[keep], square[keep]
+        rows, i, j, vectors, square = rows[keep], i[keep], j[keep], vectors[keep], square[keep]
         if len(square) and square.min() < OVERLAP**2:
             worst = int(square.argmin())
             raise MultiscaleError(
                 f"Atoms {i[worst]} and {j[worst]} are {np.sqrt(square[worst]):.3g} Å apart (closer than {OVERLAP} Å); "
                 "remove the duplicate or check the step that moved them"
             )
-        return Pairs(i, j, self._shift[rows[keep]], vectors)
+        return Pairs(i, j, self._shift[rows], vectors)
 
     def _rows(self, centres: IntArray) -> IntArray:
         """Rows of the stored list that belong to ``centres``, in their order."""
@@ -154,7 +157,9 @@ class NeighbourList:
         """Whether some atom has moved farther than half the skin since the list was built."""
         if not np.isfinite(x).all():
             bad = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
-            raise MultiscaleError(f"The position of atom {bad} is {x[bad].tolist()}; positions must be finite, check the last step")
+            raise MultiscaleError(
+                f"The position of atom {bad} is {x[bad].tolist()}; positions must be finite, check the last step"
+            )
         if self._built_at is None or self._built_at.shape != x.shape:
             return True
         moved = x - self._built_at

@@ -34,7 +34,11 @@ class Screen:
     def __init__(self, silent: bool = False, plain: bool = False):
         plain = plain or not sys.stdout.isatty()
         self.console = Console(
-            quiet=silent, width=PLAIN_WIDTH if plain else None, soft_wrap=plain, force_terminal=not plain, no_color=plain
+            quiet=silent,
+            width=PLAIN_WIDTH if plain else None,
+            soft_wrap=plain,
+            force_terminal=not plain,
+            no_color=plain,
         )
         self.live = not plain and not silent
 

@@ -115,22 +115,21 @@ def measure(mesh: Any, degree: int) -> Any:
     return ufl.Measure("dx", domain=mesh, metadata={"quadrature_degree": degree, "quadrature_scheme": "default"})
 
 
-def _rows(adjacency: Any, mesh: Any) -> IntArray:
-    if hasattr(adjacency, "array"):  # 0.5: AdjacencyList, all cells of one length
-        cells = mesh.topology.index_map(mesh.topology.dim)
-        return np.asarray(adjacency.array).reshape(cells.size_local + cells.num_ghosts, -1)
-    return np.asarray(adjacency)
+def _rows(adjacency: Any, per_cell: int) -> IntArray:
+    # 0.5 has an AdjacencyList; the length is given because a rank without cells cannot tell it.
+    flat = adjacency.array if hasattr(adjacency, "array") else adjacency
+    return np.asarray(flat).reshape(-1, per_cell)
 
 
-def dofs(V: Any) -> IntArray:
-    """Block dofs (owned and ghost cells, dofs per cell)."""
-    return _rows(V.dofmap.list, V.mesh)
+def dofs(V: Any, per_cell: int) -> IntArray:
+    """Block dofs (owned and ghost cells, per_cell)."""
+    return _rows(V.dofmap.list, per_cell)
 
 
 def geometry_dofs(mesh: Any) -> IntArray:
-    """Geometry nodes (owned and ghost cells, vertices per cell)."""
+    """Geometry nodes (owned and ghost cells, dim + 1)."""
     g = mesh.geometry
-    return _rows(g.dofmaps[0] if hasattr(g, "dofmaps") else g.dofmap, mesh)
+    return _rows(g.dofmaps[0] if hasattr(g, "dofmaps") else g.dofmap, mesh.topology.dim + 1)
 
 
 def owned_cells(mesh: Any) -> int:

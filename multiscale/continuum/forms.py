@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..types import Array, BoolArray, IntArray, MultiscaleError, Team
+from ..types import Array, BoolArray, MultiscaleError, Team
 from . import dolfinx_compat as fx
 from .equilibrium import Equilibrium
 from .laws import Law
@@ -46,9 +46,9 @@ class DistributedForms:
         weights = fx.quadrature_space(self.domain, degree)
         self.u, self.direction = fx.fem.Function(self.space), fx.fem.Function(self.space)
         self.w = fx.fem.Function(weights)
-        self._map(fx.dofs(weights))
+        self._map(weights)
 
-    def _map(self, weight_dofs: IntArray) -> None:
+    def _map(self, weight_space: Any) -> None:
         """Tie dofs, cells and quadrature points to the input numbering, by topology alone."""
         original = np.asarray(self.domain.topology.original_cell_index, dtype=np.int64)
         vertices = np.asarray(self.domain.geometry.input_global_indices)[fx.geometry_dofs(self.domain)]
@@ -62,13 +62,14 @@ class DistributedForms:
             )
         if not np.allclose(weights / weights.sum(), ours, atol=1e-12):
             raise MultiscaleError("this basix has other weights than continuum/reference.py; adapt that file")
-        dofs = fx.dofs(self.space)
+        dofs = fx.dofs(self.space, self.mesh.cell_nodes.shape[1])
         self.node_of_dof = np.zeros(int(dofs.max(initial=-1)) + 1, dtype=np.int64)
         self.node_of_dof[dofs] = self.mesh.cell_nodes[original]
         self.cells = original[: fx.owned_cells(self.domain)]
         nq = len(ours)
         self.sites = self.cells[:, None] * nq + np.arange(nq)
-        self._weight_dofs, self._weight_sites = weight_dofs, original[:, None] * nq + np.arange(nq)
+        self._weight_dofs = fx.dofs(weight_space, nq)
+        self._weight_sites = original[:, None] * nq + np.arange(nq)
         self._vector = fx.new_vector(self.space)
 
     # -- state --------------------------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ except ImportError as error:  # pragma: no cover - torch is a declared dependenc
 class Edges:
     """The neighbourhood of the requested centres, as a directed graph.
 
-    Nodes are atoms (an atom and its periodic images are one node), numbered by the hops that separate them from the requested
-    centres: first the centres themselves, then those one hop away, and so on.
+    Nodes are atoms (an atom and its periodic images are one node), numbered by the hops that separate them from the
+    requested centres: first the centres themselves, then those one hop away, and so on.
 
     Attributes
     ----------
@@ -40,8 +40,8 @@ class Edges:
     species : (n_nodes,) long tensor
         Index of each node's element in the model's ``symbols``.
     levels : tuple of int
-        Number of nodes within 0, 1, …, ``layers`` hops: ``levels[0]`` centres are requested, ``levels[-1]`` is n_nodes. Layer
-        ℓ = 1 … L of a message-passing model needs results on the first ``levels[L − ℓ]`` nodes only.
+        Number of nodes within 0, 1, …, ``layers`` hops: ``levels[0]`` centres are requested, ``levels[-1]`` is
+        n_nodes. Layer ℓ = 1 … L of a message-passing model needs results on the first ``levels[L − ℓ]`` nodes only.
     """
 
     vectors: torch.Tensor

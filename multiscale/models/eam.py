@@ -1,7 +1,8 @@
 """Embedded-atom method: e_i = F(ρ_i) + ½ Σ_j φ(r_ij),      ρ_i = Σ_j f_j(r_ij).
 
-F, f and r·φ come tabulated per element (pair) in a ``setfl`` (``eam.alloy``) file and are interpolated by cubic splines, C² inside
-the table. The functions are taken as published, cutoff included: good tables go to zero there with their derivatives.
+F, f and r·φ come tabulated per element (pair) in a ``setfl`` (``eam.alloy``) file and are interpolated by cubic
+splines, C² inside the table. The functions are taken as published, cutoff included: good tables go to zero there with
+their derivatives.
 """
 
 from __future__ import annotations
@@ -72,14 +73,15 @@ def read_setfl(path: str | Path) -> Setfl:
             raise ValueError(f"{n} elements announced, {len(symbols)} named")
     except (ValueError, IndexError, StopIteration, RuntimeError) as error:
         raise MultiscaleError(
-            f"'{path}' is not a complete setfl (eam.alloy) file ({error or 'it ends too early'}); funcfl and eam/fs files "
+            f"'{path}' is not a complete setfl (eam.alloy) file ({error or 'it ends too early'}); funcfl and "
+            "eam/fs files "
             "have another layout, convert them to setfl first"
         ) from error
     return Setfl(symbols, d_density, d_r, cutoff, embedding, density, r_phi)
 
 
 def spline_table(values: Array, step: float) -> torch.Tensor:
-    """Cubic (not-a-knot) spline coefficients (..., n_intervals, 4), highest power first, of equidistant ``values`` (..., n)."""
+    """Not-a-knot cubic spline coefficients (..., n_intervals, 4), highest power first, of ``values`` (..., n)."""
     knots = step * np.arange(values.shape[-1])
     coefficients = CubicSpline(knots, values, axis=-1).c  # (4, n_intervals, ...)
     return torch.tensor(np.moveaxis(coefficients, (0, 1), (-1, -2)).copy(), dtype=torch.float64)
@@ -134,7 +136,7 @@ class EAM(SiteModel):
 
     @classmethod
     def ercolessi_adams(cls) -> EAM:
-        """Aluminium of Ercolessi and Adams (1994), https://doi.org/10.1209/0295-5075/26/8/005; a0 = 4.032 Å, −3.36 eV/atom."""
+        """Aluminium of Ercolessi and Adams, https://doi.org/10.1209/0295-5075/26/8/005; 4.032 Å, −3.36 eV/atom."""
         path = Path(__file__).parent / "data" / "Al_EA.eam.alloy"
         return cls(path, name="EAM Al (Ercolessi-Adams)", doi="10.1209/0295-5075/26/8/005")
 
@@ -153,5 +155,3 @@ class EAM(SiteModel):
         h = self.d_density
         slope = (3.0 * last[:, 0] * h + 2.0 * last[:, 1]) * h + last[:, 2]
         return value + slope * (rho - self.highest_density).clamp(min=0.0)
-
-

@@ -1,7 +1,7 @@
 """Lennard-Jones: e_i = ½ Σ_j s(r_ij)·4ε[(σ/r_ij)¹² − (σ/r_ij)⁶].
 
-The switch s goes from 1 at ``onset`` to 0 at ``cutoff`` with two continuous derivatives, so that forces and Hessians have no
-jump when a neighbour leaves; below ``onset`` the potential is the textbook one, without a shift.
+The switch s goes from 1 at ``onset`` to 0 at ``cutoff`` with two continuous derivatives, so that forces and Hessians
+have no jump when a neighbour leaves; below ``onset`` the potential is the textbook one, without a shift.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Morse: e_i = ½ Σ_j s(r_ij)·D[(1 − e^{−α(r_ij − r0)})² − 1].
 
-The switch s goes from 1 at ``onset`` to 0 at ``cutoff`` with two continuous derivatives; below ``onset`` the potential is the
-textbook one, without a shift.
+The switch s goes from 1 at ``onset`` to 0 at ``cutoff`` with two continuous derivatives; below ``onset`` the
+potential is the textbook one, without a shift.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     v2 = ε A (B (σ/r)⁴ − 1) exp[σ/(r − aσ)],      v3 = ε λ h_ij h_ik (cos θ_jik + ⅓)²,      h = exp[γσ/(r − aσ)]
 
-All functions and all their derivatives vanish at the cutoff aσ. The three-body term is centred on i, so that the model is
-strictly local.
+All functions and all their derivatives vanish at the cutoff aσ. The three-body term is centred on i, so that the
+model is strictly local.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class StillingerWeber(SiteModel):
                 "StillingerWeber was given a parameter of the wrong sign; epsilon, sigma, A, B, a and gamma must be "
                 "positive and three_body_strength must not be negative"
             )
-        self.symbols, self.name, self.doi = (symbol,), f"Stillinger-Weber(λ={three_body_strength:g})", "10.1103/PhysRevB.31.5262"
+        self.symbols, self.doi = (symbol,), "10.1103/PhysRevB.31.5262"
+        self.name = f"Stillinger-Weber(λ={three_body_strength:g})"
         self.lam, self.epsilon, self.sigma = float(three_body_strength), float(epsilon), float(sigma)
         self.A, self.B, self.a, self.gamma = float(A), float(B), float(a), float(gamma)
         self.cutoff = self.a * self.sigma
@@ -67,8 +68,8 @@ class StillingerWeber(SiteModel):
     def forward(self, edges: Edges) -> torch.Tensor:
         """Site energies (n_centres,), eV."""
         r = edges.lengths()
-        # 10⁻³σ inside the cutoff the exponentials are e⁻¹⁰⁰⁰ = 0 already; masking there, before dividing, keeps the gradients of
-        # the discarded branch finite, which torch.where alone would not.
+        # 10⁻³σ inside the cutoff the exponentials are e⁻¹⁰⁰⁰ = 0 already; masking there, before dividing, keeps the
+        # gradients of the discarded branch finite, which torch.where alone would not.
         inside = r < self.cutoff - 1e-3 * self.sigma
         reduced = torch.where(inside, r, 0.5 * self.cutoff) / self.sigma
         decay = 1.0 / (reduced - self.a)

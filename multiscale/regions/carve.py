@@ -2,8 +2,8 @@
 
     x_link = x_in + c (x_out − x_in),      c = (link bond length)/(reference bond length)
 
-Every row is affine in the positions of the large system, so that forces on link atoms are passed on to the two atoms that place
-them by the transpose of the same matrix.
+Every row is affine in the positions of the large system, so that forces on link atoms are passed on to the two atoms
+that place them by the transpose of the same matrix.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def carve(
 ) -> Cluster:
     """Choose a cluster around ``core`` atoms and find the bonds to saturate.
 
-    Atoms outside that are bonded to two or more cluster atoms are absorbed, again and again: they would be replaced by two link
-    atoms that come too close. In a tetrahedral crystal the result is bounded by {111} facets.
+    Atoms outside that are bonded to two or more cluster atoms are absorbed, again and again: they would be replaced
+    by two link atoms that come too close. In a tetrahedral crystal the result is bounded by {111} facets.
 
     Parameters
     ----------
@@ -145,7 +145,12 @@ def carve(
     inside = _absorb(inside, bonded, max_atoms)
     order = sorted(inside, key=lambda node: (node not in seeds, node))
     number = {node: k for k, node in enumerate(order)}
-    broken = [(number[node], neighbour) for node in order for neighbour in _neighbours(node, bonded) if neighbour not in inside]
+    broken = [
+        (number[node], neighbour)
+        for node in order
+        for neighbour in _neighbours(node, bonded)
+        if neighbour not in inside
+    ]
     outer = np.array([node for _, node in broken], dtype=np.int64).reshape(-1, 4)
     inner = np.array([k for k, _ in broken], dtype=np.int64)
     nodes = np.array(order, dtype=np.int64)
@@ -180,11 +185,12 @@ def _core_nodes(core: IntArray, pbc: BoolArray, periods: Sequence[int]) -> set[N
     """The core atoms in ``periods`` periods, the home cell among them."""
     if len(periods) != 3 or min(periods) < 1 or any(p > 1 and not open_ for p, open_ in zip(periods, pbc, strict=True)):
         raise MultiscaleError(
-            f"carve was given periods={tuple(periods)} with periodic axes {pbc.tolist()}; give three numbers ≥ 1, above 1 only along "
+            f"carve was given periods={tuple(periods)} with periodic axes {pbc.tolist()}; give three numbers ≥ 1, "
+            "above 1 only along "
             "periodic axes"
         )
     shifts = [range(-((p - 1) // 2), p - (p - 1) // 2) for p in periods]
-    return {(int(i), *s) for i in core for s in product(*shifts)}
+    return {(int(i), a, b, c) for i in core for a, b, c in product(*shifts)}
 
 
 def _with_buffer(seeds: set[Node], bonded: list[list[Node]], hops: int) -> set[Node]:
@@ -201,7 +207,8 @@ def _within(seeds: set[Node], x: Array, cell: Array, pbc: BoolArray, radius: flo
     centres = x[nodes[:, 0]] + nodes[:, 1:] @ cell
     images, shifts = periodic_images(x, cell, pbc, centres, radius)
     near = np.flatnonzero(cKDTree(centres).query(images, distance_upper_bound=radius)[0] <= radius)
-    return {(int(k % len(x)), *(int(s) for s in shifts[k // len(x)])) for k in near}
+    found = np.column_stack([near % len(x), shifts[near // len(x)]])
+    return {(i, a, b, c) for i, a, b, c in found.tolist()}
 
 
 def _absorb(inside: set[Node], bonded: list[list[Node]], max_atoms: int) -> set[Node]:

@@ -1,8 +1,8 @@
 """Sparse Hessians of site-energy models: H = Bᵀ K B.
 
-B takes positions to edge vectors (D_e = x_j − x_i + const); K_ef = ∂²E/∂D_e∂D_f couples, for a strictly local model, only edges
-of the same centre. Probing all centres at once, one neighbour slot and one axis at a time, gives K exactly with
-3·(largest number of neighbours) Hessian–vector products, however many atoms there are.
+B takes positions to edge vectors (D_e = x_j − x_i + const); K_ef = ∂²E/∂D_e∂D_f couples, for a strictly local model,
+only edges of the same centre. Probing all centres at once, one neighbour slot and one axis at a time, gives K exactly
+with 3·(largest number of neighbours) Hessian–vector products, however many atoms there are.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def edge_hessian(edges: Edges, nodes: IntArray, grad: torch.Tensor, n_dofs: int)
     k_matrix = sparse.csr_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
     i, j = nodes[centre], nodes[edges.neighbour.cpu().numpy()]
     incidence = sparse.csr_matrix(
-        (np.tile([1.0, -1.0], n_edges), (np.repeat(np.arange(n_edges), 2), np.stack([j, i], 1).ravel())), (n_edges, n_dofs)
+        (np.tile([1.0, -1.0], n_edges), (np.repeat(np.arange(n_edges), 2), np.stack([j, i], 1).ravel())),
+        (n_edges, n_dofs),
     )
     b_matrix = sparse.kron(incidence, sparse.eye(3), format="csr")
     return sparse.csr_matrix(b_matrix.T @ k_matrix @ b_matrix)

@@ -97,7 +97,9 @@ class MLRegion(Region):
         self._reference = np.array(positions, dtype=float).reshape(-1, 3)
         self.n_dofs = self.n_sites = len(self.symbols)
         if len(self._reference) != self.n_dofs:
-            raise MultiscaleError(f"MLRegion was given {self.n_dofs} symbols and {len(self._reference)} positions; numbers must agree")
+            raise MultiscaleError(
+                f"MLRegion was given {self.n_dofs} symbols and {len(self._reference)} positions; numbers must agree"
+            )
         self.matter, self.area = np.ones(self.n_sites), np.zeros(self.n_sites)
         self.reach = model.cutoff * model.layers
         self.skin, self.dtype, self._device = skin, dtype, device
@@ -273,7 +275,8 @@ class MLRegion(Region):
                 bad = [int(k) for k in np.flatnonzero(~np.isfinite(answer[name]).all(axis=1))[:1]]
         if bad:
             raise MultiscaleError(
-                f"{self.model.name} gave a result that is not finite, first at atom {bad[0]}; look at that atom's surroundings "
+                f"{self.model.name} gave a result that is not finite, first at atom {bad[0]}; look at that atom's "
+                "surroundings "
                 "(atoms too close, a step too large, a structure the model was never fitted to)"
             )
 

@@ -1,9 +1,9 @@
 """Atoms described by a quantum calculation: E(x) = c_E [E_QM(c_L x) − Σ_i ε_i],      F = −∂E/∂x = c_E c_L F_QM(c_L x).
 
-The energy is a total energy: it does not divide into sites, so there are no weights. c_L (the ratio of the QM lattice constant to
-the one of the model that surrounds the region) and c_E make the two bulk phases fit each other; ε_i are energy zeros per element.
-Link atoms come in as ordinary rows of x: whoever places them (x_in + c (x_out − x_in)) chooses their bond length, and
-passes their forces on.
+The energy is a total energy: it does not divide into sites, so there are no weights. c_L (the ratio of the QM lattice
+constant to the one of the model that surrounds the region) and c_E make the two bulk phases fit each other; ε_i are
+energy zeros per element. Link atoms come in as ordinary rows of x: whoever places them (x_in + c (x_out − x_in))
+chooses their bond length, and passes their forces on.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ Settings = Mapping[str, Any]
 def xtb_ladder(electronic_temperature: float) -> tuple[Settings, ...]:
     """Settings to try, one after the other, on an xTB calculation whose charges do not converge.
 
-    The first three keep the functional: a fresh start with stronger damping; annealing of the occupations from 5000 K down to the
-    electronic temperature; both. The last two raise the electronic temperature, which is another functional, and
-    say so by containing ``electronic_temperature``.
+    The first three keep the functional: a fresh start with stronger damping; annealing of the occupations from 5000 K
+    down to the electronic temperature; both. The last two raise the electronic temperature, which is another
+    functional, and say so by containing ``electronic_temperature``.
     """
     damped = {"mixer_damping": 0.1, "max_iterations": 1000}
     return (
@@ -64,11 +64,12 @@ class QMRegion(Region):
     charge, spin : int
         Total charge, e, and number of unpaired electrons; for calculators made from a name.
     electronic_temperature : float
-        K, for xTB. At a crack tip dangling bonds are nearly degenerate, and their occupation jumps between steps at 300 K; 1000 K
-        (kT = 0.09 eV) makes it smooth, and changes nothing where there is a gap (3·10⁻⁵ meV per atom in Si35H36).
-        The energy is the free energy E − TS that belongs to the forces.
+        K, for xTB. At a crack tip dangling bonds are nearly degenerate, and their occupation jumps between steps at
+        300 K; 1000 K (kT = 0.09 eV) makes it smooth, and changes nothing where there is a gap (3·10⁻⁵ meV per atom in
+        Si35H36). The energy is the free energy E − TS that belongs to the forces.
     accuracy : float
-        xTB's threshold factor; 0.1 leaves a history dependence of about 10⁻⁵ eV/Å in the forces, 1 (tblite's own default) of 10⁻⁴.
+        xTB's threshold factor; 0.1 leaves a history dependence of about 10⁻⁵ eV/Å in the forces, 1 (tblite's own
+        default) of 10⁻⁴.
     energy_zero : mapping, optional
         Element → eV, subtracted per atom (before scaling), so that energies of different engines can be compared.
     length_scale, energy_scale : float
@@ -76,7 +77,8 @@ class QMRegion(Region):
     restart : bool
         Start each SCF from the last one's charges where the calculator can; results agree within its tolerance.
     ladder : sequence of mappings, optional
-        Settings for the calculator's ``set`` to try one after the other if it fails; :func:`xtb_ladder` for xTB, else none.
+        Settings for the calculator's ``set`` to try one after the other if it fails; :func:`xtb_ladder` for xTB, else
+        none.
     failures : str or Path
         Folder for the geometries that failed.
 
@@ -124,7 +126,9 @@ class QMRegion(Region):
         self.n_dofs = self.n_sites = len(atoms)
         self.link_atoms = np.zeros(self.n_sites, bool) if link_atoms is None else np.array(link_atoms, dtype=bool)
         if self.link_atoms.shape != (self.n_sites,):
-            raise MultiscaleError(f"QMRegion was given link_atoms of shape {self.link_atoms.shape}; it needs ({self.n_sites},)")
+            raise MultiscaleError(
+                f"QMRegion was given link_atoms of shape {self.link_atoms.shape}; it needs ({self.n_sites},)"
+            )
         if min(length_scale, energy_scale) <= 0.0:
             raise MultiscaleError(
                 f"QMRegion was given length_scale={length_scale} and energy_scale={energy_scale}; both must be positive"
@@ -208,7 +212,8 @@ class QMRegion(Region):
                 self.retries.append((self.evaluations, rung))
                 if "electronic_temperature" in settings:
                     log.warning(
-                        "%s: evaluation %d converged only at an electronic temperature of %g K (rung %d), which is another functional "
+                        "%s: evaluation %d converged only at an electronic temperature of %g K (rung %d), which "
+                        "is another functional "
                         "than the other evaluations'; its energy does not compare with theirs",
                         self.describe(), self.evaluations, settings["electronic_temperature"], rung,
                     )  # fmt: skip
@@ -216,8 +221,10 @@ class QMRegion(Region):
         self._calculator = None
         path = self._save(atoms)
         raise MultiscaleError(
-            f"{self.describe()} did not converge in evaluation {self.evaluations}, nor with {len(self.ladder)} safer settings ({error}); "
-            f"the geometry is in {path}: look for atoms too close, a wrong charge or spin, or link atoms on top of one another"
+            f"{self.describe()} did not converge in evaluation {self.evaluations}, nor with {len(self.ladder)} "
+            f"safer settings ({error}); "
+            f"the geometry is in {path}: look for atoms too close, a wrong charge or spin, or link atoms on top of "
+            "one another"
         ) from error
 
     @staticmethod
@@ -244,7 +251,9 @@ class QMRegion(Region):
             try:
                 return get_calculator_class(self.engine)(**changes)
             except (ImportError, KeyError, ValueError) as error:
-                raise missing(self.engine, "A QM region", f"name one of {', '.join(XTB)} or pass a calculator object") from error
+                raise missing(
+                    self.engine, "A QM region", f"name one of {', '.join(XTB)} or pass a calculator object"
+                ) from error
         calculator: Any = self.engine if isinstance(self.engine, BaseCalculator) else self.engine()
         if changes:
             calculator.set(**changes)
@@ -254,7 +263,9 @@ class QMRegion(Region):
         try:
             from tblite.ase import TBLite
         except ImportError as error:
-            raise missing("tblite", f"A QM region with {self.engine}", "install it with 'pip install tblite'") from error
+            raise missing(
+                "tblite", f"A QM region with {self.engine}", "install it with 'pip install tblite'"
+            ) from error
         s = self._settings
         basic = {"charge": s["charge"], "multiplicity": s["spin"] + 1, "accuracy": s["accuracy"], "max_iterations": 400}
         basic |= {"electronic_temperature": s["temperature"], "verbosity": 0, "cache_api": True}
@@ -277,7 +288,8 @@ def zero_energy(atoms: ase.Atoms, energy_zero: Mapping[str, float] | None) -> fl
     unknown = sorted(set(atoms.get_chemical_symbols()) - set(energy_zero))
     if unknown:
         raise MultiscaleError(
-            f"QMRegion was given energy zeros for {', '.join(energy_zero)}, but the atoms also contain {', '.join(unknown)}; "
+            f"QMRegion was given energy zeros for {', '.join(energy_zero)}, but the atoms also contain "
+            f"{', '.join(unknown)}; "
             "give every element a zero, link atoms included"
         )
     return float(sum(energy_zero[symbol] for symbol in atoms.get_chemical_symbols()))

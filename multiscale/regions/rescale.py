@@ -2,9 +2,10 @@
 
     c_L = a_QM/a,      c_E = B/(c_L³ B_QM)
 
-with a, B the lattice constant and bulk modulus that the surroundings have. a_QM and B_QM are those of capped clusters, since that is
-what a QM region is. In a uniformly scaled cluster (caps moved along) the energy is, to good accuracy, additive over bonds,
-E = n_b e_b(a) + n_h e_h(a), and two clusters of different size with n_h caps and n_b bonds give the crystal's 2 e_b(a) per atom:
+with a, B the lattice constant and bulk modulus that the surroundings have. a_QM and B_QM are those of capped
+clusters, since that is what a QM region is. In a uniformly scaled cluster (caps moved along) the energy is, to good
+accuracy, additive over bonds, E = n_b e_b(a) + n_h e_h(a), and two clusters of different size with n_h caps and n_b
+bonds give the crystal's 2 e_b(a) per atom:
 
     e_b = [E_2 − (h_2/h_1) E_1] / [b_2 − b_1 h_2/h_1]
 """
@@ -27,6 +28,9 @@ from .qm import QMRegion
 #: The diamond structure: fractional positions of the eight atoms in the cubic cell.
 DIAMOND = np.array([[0, 0, 0], [0, 2, 2], [2, 0, 2], [2, 2, 0], [1, 1, 1], [1, 3, 3], [3, 1, 3], [3, 3, 1]]) / 4.0
 
+#: A cluster ready to be calculated, and its formula.
+Capped = tuple[QMRegion, Cluster, str]
+
 
 @dataclass(frozen=True)
 class Rescaling:
@@ -43,7 +47,8 @@ class Rescaling:
     rescaled : (3,) tuple
         GPa: B, C', C44 (unrelaxed) after rescaling; the first equals the target.
     target : (3,) tuple
-        GPa: the same of the surroundings; the last two NaN if not given. What differs is the mismatch that rescaling leaves.
+        GPa: the same of the surroundings; the last two NaN if not given. What differs is the mismatch that rescaling
+        leaves.
     clusters : tuple of str
         Formulas of the clusters used.
     """
@@ -127,7 +132,7 @@ def tune_rescaling(
 
 def _cluster(
     a: float, symbol: str, hops: int, calculator: Any, cap: str, cap_bond: float, settings: dict[str, Any]
-) -> tuple[QMRegion, Cluster, str]:
+) -> Capped:
     """A capped cluster about one atom of the diamond structure, ready to be calculated."""
     crystal, cell = a * DIAMOND, a * np.eye(3)
     bond = 1.2 * a * np.sqrt(3.0) / 4.0
@@ -136,13 +141,15 @@ def _cluster(
     return QMRegion(atoms, calculator, link_atoms=cluster.link_atoms, **settings), cluster, str(atoms.symbols)
 
 
-def _bond_energy(small: tuple[QMRegion, Cluster, str], large: tuple[QMRegion, Cluster, str]) -> Callable[[Array], float]:
+def _bond_energy(small: Capped, large: Capped) -> Callable[[Array], float]:
     """The function deformation (3, 3) → crystal energy per atom, eV, up to a constant."""
     caps = [len(cluster.links) for _, cluster, _ in (small, large)]
     bonds = [(4 * len(cluster.symbols) - h) / 2 for (_, cluster, _), h in zip((small, large), caps, strict=True)]
     ratio = caps[1] / caps[0]
     if bonds[1] - ratio * bonds[0] < 1.0:
-        raise MultiscaleError("tune_rescaling was given clusters too alike to tell bonds from caps; use two different hops, smaller first")
+        raise MultiscaleError(
+            "tune_rescaling was given clusters too alike to tell bonds from caps; use two different hops, smaller first"
+        )
 
     def per_atom(deform: Array) -> float:
         e = [float(r.evaluate(r.reference @ deform, Query(Can.ENERGY)).energy or 0.0) for r, _, _ in (small, large)]
@@ -158,13 +165,16 @@ def _minimum(polynomial: np.polynomial.Polynomial) -> float:
     found = [float(s) for s in real if 0.94 < s < 1.06 and polynomial.deriv(2)(s) > 0.0]
     if not found:
         raise MultiscaleError(
-            "tune_rescaling found no equilibrium within 6 % of the given lattice constant; check the element, the link atoms and the "
+            "tune_rescaling found no equilibrium within 6 % of the given lattice constant; check the element, the "
+            "link atoms and the "
             "calculator"
         )
     return min(found, key=lambda s: float(polynomial(s)))
 
 
-def _shear_moduli(per_atom: Callable[[Array], float], scale: float, volume: float, e: float = 0.02) -> tuple[float, float]:
+def _shear_moduli(
+    per_atom: Callable[[Array], float], scale: float, volume: float, e: float = 0.02
+) -> tuple[float, float]:
     """C' and unrelaxed C44, GPa, from U = 3/2 C' e² (tetragonal, trace-free) and U = 2 C44 e² (ε_yz = ε_zy = e)."""
     tetragonal, shear = np.diag([e, -0.5 * e, -0.5 * e]), np.zeros((3, 3))
     shear[1, 2] = shear[2, 1] = e

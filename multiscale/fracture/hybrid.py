@@ -1,0 +1,201 @@
+"""A crack whose tip is atoms and whose far field is a mesh: the shared dofs, regions and loads.
+
+    r < r_free              free atoms (the atomistic region; a quantum core may lie over its middle)
+    r_free … + blend        atoms slaved to the mesh, weights blending from the atoms to the continuum
+    … + one reach           pad: slaved atoms that only surround counted ones
+    … R                     finite elements; the K-field on the outer circle, free crack faces
+
+    q = [free atoms, mesh nodes],     x_slaved = X + u(X) + Z : sym ∇u
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..continuum.kfield import crack_faces
+from ..continuum.laws import Law, LinearElastic
+from ..continuum.mesh import SimplexMesh
+from ..embedding import Embedding, link_atoms, select, slaved, stack
+from ..interface import Interface, Overlay
+from ..partition import Nested
+from ..region import Region
+from ..regions.carve import Cluster, carve
+from ..regions.continuum import ContinuumRegion
+from ..regions.ml import MLRegion
+from ..shapes import Cylinder
+from ..switching import Quintic, Switch
+from ..types import Array, BoolArray, IntArray
+from .bonds import BondWatch
+from .lattice import CrackCrystal, diamond_111
+from .material import CrackMaterial
+
+
+@dataclass(frozen=True, eq=False)
+class HybridCrack:
+    """Geometry and embeddings of a crack in atoms within a mesh; see the module's docstring for the rings.
+
+    Parameters
+    ----------
+    material : CrackMaterial
+    mesh : SimplexMesh
+        An annulus with a slit whose hole is not larger than ``free_radius``.
+    free_radius, blend : float
+        Å.
+    law : Law, optional
+        Of the continuum; linear elasticity with the material's constants by default.
+    switch : Switch
+    """
+
+    material: CrackMaterial
+    mesh: SimplexMesh
+    free_radius: float
+    blend: float = 8.0
+    law: Law | None = None
+    switch: Switch = field(default_factory=Quintic)
+
+    def __post_init__(self) -> None:
+        reach = self.material.model.cutoff * self.material.model.layers
+        crystal = diamond_111(self.material.a, self.free_radius + self.blend + reach + self.material.bond)
+        free = np.hypot(crystal.cells[:, 0], crystal.cells[:, 1]) <= self.free_radius
+        order = np.concatenate([np.flatnonzero(free), np.flatnonzero(~free)])
+        sorted_crystal = CrackCrystal(
+            crystal.positions[order], crystal.basis[order], crystal.cells[order],
+            crystal.period, crystal.spacing, crystal.site_volume,
+        )  # fmt: skip
+        object.__setattr__(self, "crystal", sorted_crystal)
+        object.__setattr__(self, "n_free", int(free.sum()))
+
+    crystal: CrackCrystal = field(init=False)
+    n_free: int = field(init=False)
+
+    # -- geometry ----------------------------------------------------------------------------------------------
+
+    @property
+    def n_q(self) -> int:
+        """Free atoms and mesh nodes."""
+        return self.n_free + len(self.mesh.nodes)
+
+    @property
+    def nodes(self) -> IntArray:
+        """Shared dofs of the mesh nodes."""
+        return np.arange(self.n_free, self.n_q)
+
+    @property
+    def cell(self) -> Array:
+        """The atoms' cell, periodic along z only, Å."""
+        return np.diag([0.0, 0.0, self.crystal.period])
+
+    @property
+    def reference(self) -> Array:
+        """The closed, unloaded crack (n_q, 3)."""
+        return np.concatenate([self.crystal.positions[: self.n_free], self.mesh.nodes])
+
+    def fixed(self) -> BoolArray:
+        """K-field circle, and z of the plane mesh's nodes."""
+        mask = np.zeros((self.n_q, 3), dtype=bool)
+        mask[self.n_free :, 2] = True
+        radius = np.hypot(*self.mesh.nodes[:, :2].T)
+        outer = self.mesh.boundary_nodes()
+        outer = outer[radius[outer] > 0.98 * radius.max()]
+        mask[self.n_free + outer] = True
+        return mask
+
+    def displacement(self, K: float, tip: tuple[float, float] = (0.0, 0.0)) -> Array:
+        """The K-field at every shared dof (n_q, 3), Å; K in MPa·√m."""
+        kfield, n = self.material.field, self.n_free
+        atoms = self._with_shift(self.crystal.positions[:n], self.crystal.basis[:n], K, tip)
+        return np.concatenate([atoms, kfield.displacement(self.mesh.nodes, K, tip, crack_faces(self.mesh, tip))])
+
+    def _with_shift(self, X: Array, basis: IntArray, K: float, tip: tuple[float, float]) -> Array:
+        """Displacement of the K-field and the inner shift of its strain."""
+        kfield = self.material.field
+        gradient = kfield.displacement_gradient(X, K, tip)
+        return kfield.displacement(X, K, tip) + np.einsum("nijk,njk->ni", self.material.inner_shift[basis], gradient)
+
+    def advance(self, q: Array, K: float, K_new: float) -> Array:
+        """Predictor: add the K-field's increment everywhere."""
+        return q + self.displacement(K_new - K)
+
+    # -- regions -----------------------------------------------------------------------------------------------
+
+    def atoms(self) -> tuple[MLRegion, Embedding]:
+        """All atoms: the free ones, then those slaved to the mesh."""
+        c, m = self.crystal, self.material
+        region = MLRegion(
+            m.model, symbols=[m.symbol] * len(c.positions), positions=c.positions, cell=self.cell, pbc=(False, False, True)
+        )
+        rest = slice(self.n_free, None)
+        follow = slaved(self.mesh, c.positions[rest], self.nodes, self.n_q, m.inner_shift[c.basis[rest]])
+        return region, stack(select(np.arange(self.n_free), self.n_q), follow)
+
+    def continuum(self) -> tuple[ContinuumRegion, Embedding]:
+        """The mesh, one period thick, with enough quadrature points for weights that vary within cells."""
+        region = ContinuumRegion(
+            self.mesh,
+            self.law or LinearElastic(self.material.C),
+            thickness=self.crystal.period,
+            site_volume=self.crystal.site_volume,
+            atom_mass=28.0855,
+            quadrature_degree=4,
+        )
+        return region, select(self.nodes, self.n_q)
+
+    def interface(
+        self, extra: dict[str, tuple[Region, Embedding]] | None = None, overlays: dict[str, Overlay] | None = None
+    ) -> Interface:
+        """The interface of atoms (``ml``) and mesh (``fem``), with further regions laid over it."""
+        core = Cylinder((0.0, 0.0, 0.0), self.free_radius)
+        partition = Nested([("ml", core, self.blend)], rest="fem", switch=self.switch)
+        regions: dict[str, Any] = {"ml": self.atoms(), "fem": self.continuum(), **(extra or {})}
+        return Interface(
+            self.reference, regions, partition, self.fixed(), overlays=overlays, anchors={"ml": self.crystal.cells}
+        )
+
+    # -- a quantum core ----------------------------------------------------------------------------------------
+
+    def cluster(self, state: Array, radius: float, *, hops: int = 2, periods: int = 3, centre: float = 0.0) -> Cluster:
+        """Carve a cluster about the tip from the atoms at ``state`` (n_q, 3): bonds broken there stay open, cut ones are capped.
+
+        Parameters
+        ----------
+        state : (n_q, 3) array
+            A loaded, relaxed state: its bonds are the topology.
+        radius : float
+            Å about x = ``centre`` on the crack plane; the core.
+        hops : int
+            Depth of the buffer in bonds.
+        periods : int
+            Periods of the core along the front.
+        centre : float
+            Å.
+        """
+        x = self.atoms()[1].place(state)
+        near = np.hypot(self.crystal.cells[:, 0] - centre, self.crystal.cells[:, 1]) <= radius
+        core = np.flatnonzero(near[: self.n_free])
+        pbc = (False, False, True)
+        symbols = [self.material.symbol] * len(x)
+        limit = 1.25 * self.material.bond
+        return carve(symbols, x, self.cell, pbc, core, hops=hops, periods=(1, 1, periods), bond_length=limit)
+
+    def over(self, cluster: Cluster) -> Embedding:
+        """The affine rows of a cluster's atoms and link atoms over the shared dofs."""
+        _, place = self.atoms()
+        n, cell = place.n_x, self.cell
+        inner, outer = cluster.links.T
+        rows = stack(
+            select(cluster.index, n, cluster.shift @ cell),
+            link_atoms(
+                cluster.index[inner], outer, cluster.ratio, n, cluster.shift[inner] @ cell, cluster.outer_shift @ cell
+            ),
+        )
+        embedding = rows.after(place)
+        # Only the home period's copies own their dofs: an image's force belongs to the image.
+        image = np.concatenate([cluster.shift.any(axis=1), np.ones(len(cluster.links), dtype=bool)])
+        return Embedding(embedding.matrix, embedding.offset, np.where(image, -1, embedding.own))
+
+    def watch(self, limit: float = 3.0) -> BondWatch:
+        """Bonds among the free atoms."""
+        return BondWatch.of(self.crystal.positions[: self.n_free], self.crystal.period, self.material.bond, limit)
