@@ -21,13 +21,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .expect import Expect, from_reference
+from .expect import Expect as Expect
+from .expect import from_reference
 from .ranks import World, world
-from .record import claim_failure, explain
+from .record import ERROR, claim_failure, explain
 from .run import Run
 from .types import MultiscaleError
-
-__all__ = ["Case", "Expect", "Run"]
 
 MISSED, FAILED, INTERRUPTED = 1, 2, 130
 
@@ -126,7 +125,7 @@ class Case(ABC):
         all_ranks = world()
         if all_ranks.rank == 0:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "error.txt").unlink(missing_ok=True)
+            (folder / ERROR).unlink(missing_ok=True)
         all_ranks.barrier()
         return self._execute(self._start(size, settings, folder, all_ranks, silent))
 

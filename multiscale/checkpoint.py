@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +74,7 @@ def load(path: str | Path, settings: Mapping[str, Any]) -> Checkpoint:
         with np.load(path, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
         step, q, written = int(content["step"]), content["q"], json.loads(str(content["settings"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise MultiscaleError(f"{path} is not a checkpoint that can be read ({error}); start without it") from error
     wanted = json.loads(json.dumps(plain(settings)))
     keys = sorted(k for k in written.keys() | wanted.keys() if written.get(k, ...) != wanted.get(k, ...))

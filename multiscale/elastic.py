@@ -84,8 +84,7 @@ def elastic_constants(region_of: RegionOf, x: Array, cell: ArrayLike, *, step: f
         ends = []
         for sign in (1.0, -1.0):
             deform = np.eye(3) + sign * strain
-            box: Array = cell @ deform
-            affine: Array = x0 @ deform
+            box, affine = np.dot(cell, deform), np.dot(x0, deform)
             region = region_of(box)
             inner = relax_basis(region, affine)
             ends.append((cauchy(region, affine, box), cauchy(region, inner, box), inner - affine))

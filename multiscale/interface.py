@@ -203,8 +203,7 @@ class Interface:
                     f"{anchors.shape} in the {self.partition.frame} frame"
                 )
         lost = [r for r in self.overlays if r not in self.regions]
-        if lost:
-            raise MultiscaleError(f"overlays are given for {lost}, but the regions are {sorted(self.regions)}")
+        self._fit_overlays(lost)
         for name, region in self.regions.items():
             e = self.embeddings[name]
             if e.n_q != self.n_q or e.n_x != region.n_dofs:
@@ -219,4 +218,21 @@ class Interface:
                 raise MultiscaleError(
                     f"the embedding of region '{name}' puts dof {int(off.argmax())} {off.max():.2f} Å away from the region's own "
                     "reference position; check the order of atoms and nodes"
+                )
+
+    def _fit_overlays(self, lost: list[str]) -> None:
+        if lost:
+            raise MultiscaleError(f"overlays are given for {lost}, but the regions are {sorted(self.regions)}")
+        moved = np.zeros(self.n_q, dtype=bool)
+        for r in self.shared:
+            own = self.embeddings[r].own
+            moved[own[own >= 0]] = True
+        for name in self.overlays:
+            own = self.embeddings[name].own
+            bare = moved & (self.overlay_weights(name) > 0)
+            bare[own[own >= 0]] = False
+            if bare.any():
+                raise MultiscaleError(
+                    f"the overlay '{name}' has a mixing weight at {int(bare.sum())} dofs that the region does not have, the first is dof "
+                    f"{int(np.flatnonzero(bare)[0])}; carve a larger region or make the overlay smaller"
                 )

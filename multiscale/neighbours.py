@@ -136,8 +136,8 @@ class NeighbourList:
         i, j = self._i[rows], self._j[rows]
         vectors = x[j] + self._offset[rows] - x[i]
         square = np.einsum("ij,ij->i", vectors, vectors)
-        keep = square < self.cutoff**2
-        rows, i, j, vectors, square = rows[keep], i[keep], j[keep], vectors[keep], square[keep]
+        near: IntArray = np.flatnonzero(square < self.cutoff**2)
+        rows, i, j, vectors, square = rows[near], i[near], j[near], vectors[near], square[near]
         if len(square) and square.min() < OVERLAP**2:
             worst = int(square.argmin())
             raise MultiscaleError(
@@ -149,9 +149,9 @@ class NeighbourList:
     def _rows(self, centres: IntArray) -> IntArray:
         """Rows of the stored list that belong to ``centres``, in their order."""
         start, count = self._first[centres], self._first[centres + 1] - self._first[centres]
-        before = np.cumsum(count) - count
-        rows: IntArray = np.repeat(start - before, count) + np.arange(count.sum())
-        return rows
+        # Row k of the result is start[c] + (k − number of rows before c): one ramp, with a jump at each centre.
+        jump = np.subtract(start, np.cumsum(count) - count)
+        return np.add(np.repeat(jump, count), np.arange(count.sum()))
 
     def _stale(self, x: Array) -> bool:
         """Whether some atom has moved farther than half the skin since the list was built."""

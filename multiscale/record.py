@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,12 @@ from .environment import versions
 from .expect import Expect
 from .output import plain, write_json
 from .types import MultiscaleError
+
+#: Beside ``result.json`` when a run has failed: the whole message. Its existence decides which rank speaks.
+ERROR = "error.txt"
+
+#: s; longer than writing ``result.json`` takes.
+WRITING = 0.2
 
 
 class Record:
@@ -72,8 +79,12 @@ class Record:
 
     def write(self) -> None:
         """Write the file, on the rank that does."""
-        if self.writes:
-            write_json(self.path, self.data)
+        if not self.writes:
+            return
+        if (self.path.parent / ERROR).exists():
+            # Another rank has failed and this one does not know it yet; the file must not say otherwise.
+            self.data["status"] = "failed"
+        write_json(self.path, self.data)
 
 
 def _judged(expected: Expect | None, value: Any, unit: str) -> dict[str, Any]:
@@ -105,12 +116,14 @@ def claim_failure(folder: Path, message: str) -> bool:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "error.txt", "x", encoding="utf-8") as file:
+        with open(folder / ERROR, "x", encoding="utf-8") as file:
             file.write(message + "\n")
     except FileExistsError:
         return False
     except OSError:
         return True
+    # Rank 0 may be writing; whatever it writes from now on says that the run has failed.
+    time.sleep(WRITING)
     path = folder / "result.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

@@ -78,9 +78,9 @@ def cycles(files: Mapping[str, Path]) -> list[list[str]]:
 
 
 def strays(files: Mapping[str, Path], root: Path, doors: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Imports of heavy libraries elsewhere than through the files that may; ``doors`` maps library to patterns of paths."""
+    """Imports of heavy libraries elsewhere than through ``doors``: library to patterns of paths."""
     return [
-        f"{path.relative_to(root)} imports {module}"
+        f"{path.relative_to(root)} imports {library}"
         for name, path in files.items()
         for module, _ in imports(name, path)
         if (library := module.partition(".")[0]) in doors

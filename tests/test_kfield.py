@@ -68,26 +68,22 @@ def test_field_of_silicon_at_the_griffith_load():
     assert u[0] == pytest.approx([-0.10196, 5.79810, 0], abs=2e-4)
 
 
-@pytest.mark.parametrize("K", [0.7, (0.7, 0.0), (0.3, -0.4)])
-def test_against_matscipy(K):
+def test_against_matscipy():
     crack = pytest.importorskip("matscipy.fracture_mechanics.crack")
     C = rotated(SW, FRAME)
-    field = KField(C)
     S = np.linalg.inv(C)
     s = S - np.outer(S[:, 2], S[2]) / S[2, 2]
     theirs = crack.RectilinearAnisotropicCrack()
     theirs.set_plane_stress(s[0, 0], s[1, 1], s[0, 1], s[0, 5], s[1, 5], s[5, 5])
-    theta = np.linspace(-3, 3, 13)
+    theta, r, K = np.linspace(-3, 3, 13), np.full(13, 50.0), 0.7
     X = 50 * np.column_stack([np.cos(theta), np.sin(theta)])
-    k = np.atleast_1d(K)[0]
-    if np.size(K) == 1 or K[1] == 0:  # matscipy has mode I only; with C in GPa its K is in GPa·√Å
-        u, v = theirs.displacements(np.full(13, 50.0), theta, k * 100)
-        assert np.abs(field.displacement(X, K)[:, :2] - np.column_stack([u, v])).max() < 1e-10
-        sxx, syy, sxy = theirs.stresses(np.full(13, 50.0), theta, k * 100)
-        ours = field.stress(X, K) * GPA_PER_EV_A3
-        assert np.abs(ours[:, [0, 1, 0], [0, 1, 1]] - np.column_stack([sxx, syy, sxy])).max() < 1e-9
-    else:
-        assert np.isfinite(field.displacement(X, K)).all()
+    field = KField(C)
+    # matscipy has mode I only; with C in GPa its K is in GPa·√Å.
+    u = np.column_stack(theirs.displacements(r, theta, K * 100))
+    assert np.abs(field.displacement(X, K)[:, :2] - u).max() < 1e-10
+    stress = np.column_stack(theirs.stresses(r, theta, K * 100))
+    ours = field.stress(X, (K, 0.0)) * GPA_PER_EV_A3
+    assert np.abs(ours[:, [0, 1, 0], [0, 1, 1]] - stress).max() < 1e-9
 
 
 @pytest.mark.parametrize("antiplane", ["clamped", "free"])

@@ -46,6 +46,7 @@ class Equilibrium:
         self.x, self.b, self.load, self.change = (fx.new_vector(V) for _ in range(4))
         self.local = slice(0, V.dofmap.index_map.size_local * V.dofmap.index_map_bs)
         self.fixed = np.zeros(0, dtype=np.int64)  # owned scalar dofs, local numbers
+        self.target = np.zeros(0)  # their values, Å
 
     def solve(self, start: Array, value: Array, fixed: BoolArray, load: Array, rtol: float) -> None:
         """Leave the solution in ``u``, ghosts included.
@@ -56,16 +57,17 @@ class Equilibrium:
             First guess and prescribed displacements, Å; dead loads f, eV/Å (of owned dofs).
         fixed : (local dofs, dim) bool array
         rtol : float
-            Relative tolerance of the linear solve, or of Newton's residual.
+            Tolerance of the linear solve, or of Newton's residual relative to the reactions and loads.
         """
         self.fixed = np.flatnonzero(fixed.ravel()[self.local])
         self.load.array[:] = load.ravel()[self.local]
         self.x.array[:] = start.ravel()[self.local]
         self.change.set(0.0)
-        self.change.array[self.fixed] = (value - start).ravel()[self.local][self.fixed]
+        self.target = value.ravel()[self.local][self.fixed]
+        self.change.array[self.fixed] = self.target - start.ravel()[self.local][self.fixed]
         self._linear_step(rtol if self.linear else 1e-6)
         # Prescribed rows are part of the iterative solve too, and so are met only to its tolerance.
-        self.x.array[self.fixed] = value.ravel()[self.local][self.fixed]
+        self.x.array[self.fixed] = self.target
         if not self.linear:
             self._newton(rtol)
         self._take(self.x)
@@ -90,11 +92,16 @@ class Equilibrium:
         self.x.axpy(1.0, self.change)
 
     def _newton(self, rtol: float) -> None:
+        # The scale of forces is that of the reactions, not of a residual that a good start makes small.
+        self._gradient(self.x)
+        scale = self.b.norm() + self.load.norm()
         snes = fx.PETSc.SNES().create(self.space.mesh.comm)
         snes.setFunction(self._snes_residual, self.b)
         snes.setJacobian(self._snes_tangent, self.matrix, self.matrix)
-        newton = {"snes_type": "newtonls", "snes_linesearch_type": "bt", "snes_rtol": rtol, "snes_atol": 1e-10}
-        fx.set_options(snes, {**_MULTIGRID, **newton, "snes_stol": 0.0, "snes_max_it": 50, "ksp_rtol": 1e-6})
+        newton = {"snes_type": "newtonls", "snes_linesearch_type": "bt", "snes_max_it": 50, "ksp_rtol": 1e-6}
+        # The smallest step ends what round-off keeps from going on.
+        limits = {"snes_atol": max(rtol * scale, 1e-13), "snes_rtol": 1e-50, "snes_stol": 1e-13}
+        fx.set_options(snes, {**_MULTIGRID, **newton, **limits})
         snes.solve(None, self.x)
         reason, steps = snes.getConvergedReason(), snes.getIterationNumber()
         norm = snes.getFunctionNorm()
@@ -126,7 +133,8 @@ class Equilibrium:
         self._gradient(x)
         if b.handle != self.b.handle:
             self.b.copy(b)
-        b.array[self.fixed] = 0.0
+        # Not 0: Newton's steps, solved to a tolerance, move prescribed dofs a little, which must count and be undone.
+        b.array[self.fixed] = x.array[self.fixed] - self.target
 
     def _snes_tangent(self, _snes: Any, x: Any, _a: Any, matrix: Any) -> None:
         self._take(x)

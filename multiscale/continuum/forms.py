@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..types import Array, BoolArray, MultiscaleError, Team
+from ..types import Array, BoolArray, IntArray, MultiscaleError, Team
 from . import dolfinx_compat as fx
 from .equilibrium import Equilibrium
 from .laws import Law
@@ -31,30 +31,40 @@ class DistributedForms:
     law : Law
     degree : int
         Degree of the quadrature rule.
-    comm : MPI communicator or None
-        None: this process alone.
+    team : Team
+        The ranks to share the cells. A member of a team without a communicator takes its slice of the cells and
+        can evaluate, but not solve.
     """
 
-    def __init__(self, mesh: SimplexMesh, law: Law, degree: int, comm: Any) -> None:
-        self.mesh, self.law, self.degree = mesh, law, degree
-        self.comm = fx.MPI.COMM_SELF if comm is None else comm
-        rank, size = self.comm.Get_rank(), self.comm.Get_size()
-        team = Team(rank, size)
-        cells, points = mesh.cells[team.share(len(mesh.cells))], mesh.points[team.share(len(mesh.points))]
-        self.domain = fx.create_mesh(self.comm, cells, points, CELL_NAMES[mesh.dim])
+    def __init__(self, mesh: SimplexMesh, law: Law, degree: int, team: Team) -> None:
+        self.mesh, self.law, self.degree, self.team = mesh, law, degree, team
+        self.domain, cells, vertices = self._distribute()
         self.space = fx.lagrange(self.domain, mesh.degree)
         weights = fx.quadrature_space(self.domain, degree)
         self.u, self.direction = fx.fem.Function(self.space), fx.fem.Function(self.space)
         self.w = fx.fem.Function(weights)
-        self._map(weights)
+        self._map(weights, cells, vertices)
 
-    def _map(self, weight_space: Any) -> None:
+    def _distribute(self) -> tuple[Any, IntArray, IntArray]:
+        """The distributed mesh, with the input numbers of the cells and vertices that it was made from."""
+        mesh, team = self.mesh, self.team
+        name, cells = CELL_NAMES[mesh.dim], np.arange(len(mesh.cells))
+        if team.comm is not None:
+            mine, points = mesh.cells[team.share(len(cells))], mesh.points[team.share(len(mesh.points))]
+            return fx.create_mesh(team.comm, mine, points, name), cells, np.arange(len(mesh.points))
+        cells = cells[team.share(len(cells))]
+        vertices, local = np.unique(mesh.cells[cells], return_inverse=True)
+        local = local.reshape(-1, mesh.dim + 1)
+        return fx.create_mesh(fx.MPI.COMM_SELF, local, mesh.points[vertices], name), cells, vertices
+
+    def _map(self, weight_space: Any, cells: IntArray, vertices: IntArray) -> None:
         """Tie dofs, cells and quadrature points to the input numbering, by topology alone."""
-        original = np.asarray(self.domain.topology.original_cell_index, dtype=np.int64)
-        vertices = np.asarray(self.domain.geometry.input_global_indices)[fx.geometry_dofs(self.domain)]
+        original = cells[np.asarray(self.domain.topology.original_cell_index, dtype=np.int64)]
+        points_in = np.asarray(self.domain.geometry.input_global_indices, dtype=np.int64)
+        corners = vertices[points_in[fx.geometry_dofs(self.domain)]]
         points, weights = fx.quadrature_rule(CELL_NAMES[self.mesh.dim], self.degree)
         lam, ours = rule(self.mesh.dim, self.degree)
-        same_order = np.array_equal(vertices, self.mesh.cells[original])
+        same_order = np.array_equal(corners, self.mesh.cells[original])
         if not same_order or np.shape(points) != lam[:, 1:].shape or not np.allclose(points, lam[:, 1:], atol=1e-12):
             raise MultiscaleError(
                 "this DOLFINx numbers cell vertices or quadrature points differently from 0.5 to 0.11; adapt "
@@ -148,11 +158,17 @@ class DistributedForms:
 
     def solve(self, start: Array, value: Array, fixed: BoolArray, load: Array, rtol: float) -> Array:
         """Displacements (n_nodes, 3) in equilibrium, the same on all ranks; all arguments (n_nodes, 3). Collective."""
+        if self.team.size > 1 and self.team.comm is None:
+            raise MultiscaleError(
+                f"a team of {self.team.size} without a communicator cannot solve together; bind the region to a Team "
+                "with an MPI communicator, or to none"
+            )
         pick = self.node_of_dof
         first, held, dead = (a[pick, : self.mesh.dim] for a in (start, value, load))
         self._equilibrium.solve(first, held, fixed[pick, : self.mesh.dim], dead, rtol)
         n = self.space.dofmap.index_map.size_local
         out = np.zeros((len(self.mesh.nodes), 3))
         out[pick[:n], : self.mesh.dim] = np.reshape(self.u.x.array, (-1, self.mesh.dim))[:n]
-        self.comm.Allreduce(fx.MPI.IN_PLACE, out)  # each node is owned by one rank
+        if self.team.comm is not None:
+            self.team.comm.Allreduce(fx.MPI.IN_PLACE, out)  # each node is owned by one rank
         return out

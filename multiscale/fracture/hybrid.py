@@ -18,6 +18,7 @@ import numpy as np
 from ..continuum.kfield import crack_faces
 from ..continuum.laws import Law, LinearElastic
 from ..continuum.mesh import SimplexMesh
+from ..continuum.meshing import cracked_disc
 from ..embedding import Embedding, link_atoms, select, slaved, stack
 from ..interface import Interface, Overlay
 from ..partition import Nested
@@ -55,6 +56,15 @@ class HybridCrack:
     blend: float = 8.0
     law: Law | None = None
     switch: Switch = field(default_factory=Quintic)
+
+    @classmethod
+    def disc(
+        cls, material: CrackMaterial, free_radius: float, radius: float, h_inner: float, h_outer: float, **settings: Any
+    ) -> HybridCrack:
+        """A crack in a disc of ``radius`` (Å) with cells from ``h_inner`` to ``h_outer`` (Å), quadratic; needs gmsh."""
+        # Atoms of a cell whose centre is just outside may lie half a bond inside, and the hole's edge is a polygon.
+        hole = free_radius - 0.5 * material.bond - 0.2 * h_inner
+        return cls(material, cracked_disc(radius, hole, h_inner, h_outer, degree=2), free_radius, **settings)
 
     def __post_init__(self) -> None:
         reach = self.material.model.cutoff * self.material.model.layers
@@ -173,7 +183,7 @@ class HybridCrack:
             Å.
         """
         x = self.atoms()[1].place(state)
-        near = np.hypot(self.crystal.cells[:, 0] - centre, self.crystal.cells[:, 1]) <= radius
+        near = np.hypot(self.crystal.positions[:, 0] - centre, self.crystal.positions[:, 1]) <= radius
         core = np.flatnonzero(near[: self.n_free])
         pbc = (False, False, True)
         symbols = [self.material.symbol] * len(x)

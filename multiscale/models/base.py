@@ -75,7 +75,8 @@ class SiteModel(torch.nn.Module, ABC):
     Attributes
     ----------
     cutoff : float
-        Å; edges this long or longer contribute nothing, and forces and Hessians go to zero continuously there.
+        Å; edges this long or longer contribute nothing; forces go to zero continuously there, and Hessians too
+        unless the model says otherwise.
     layers : int
         Number of message-passing layers. One means strictly local: a site energy depends on nothing but the edges
         whose centre is that site.

@@ -1,8 +1,8 @@
 """Embedded-atom method: e_i = F(ρ_i) + ½ Σ_j φ(r_ij),      ρ_i = Σ_j f_j(r_ij).
 
 F, f and r·φ come tabulated per element (pair) in a ``setfl`` (``eam.alloy``) file and are interpolated by cubic
-splines, C² inside the table. The functions are taken as published, cutoff included: good tables go to zero there with
-their derivatives.
+splines, C² inside the table. At the cutoff the functions are taken as published: forces go to zero continuously, but
+the curvature may jump (that of Ercolessi and Adams ends parabolically, with (r·φ)″ = −1.3 eV/Å).
 """
 
 from __future__ import annotations
@@ -80,10 +80,13 @@ def read_setfl(path: str | Path) -> Setfl:
     return Setfl(symbols, d_density, d_r, cutoff, embedding, density, r_phi)
 
 
-def spline_table(values: Array, step: float) -> torch.Tensor:
-    """Not-a-knot cubic spline coefficients (..., n_intervals, 4), highest power first, of ``values`` (..., n)."""
+def spline_table(values: Array, step: float, end: str = "not-a-knot") -> torch.Tensor:
+    """Not-a-knot cubic spline coefficients (..., n_intervals, 4), highest power first, of ``values`` (..., n).
+
+    ``end="clamped"`` makes the slope at the last knot zero.
+    """
     knots = step * np.arange(values.shape[-1])
-    coefficients = CubicSpline(knots, values, axis=-1).c  # (4, n_intervals, ...)
+    coefficients = CubicSpline(knots, values, axis=-1, bc_type=("not-a-knot", end)).c  # (4, n_intervals, ...)
     return torch.tensor(np.moveaxis(coefficients, (0, 1), (-1, -2)).copy(), dtype=torch.float64)
 
 
@@ -131,8 +134,9 @@ class EAM(SiteModel):
         self.d_r, self.d_density = data.d_r, data.d_density
         self.highest_density = data.d_density * (data.embedding.shape[1] - 1)
         self.register_buffer("embedding", spline_table(data.embedding, data.d_density))
-        self.register_buffer("density", spline_table(data.density, data.d_r))
-        self.register_buffer("r_phi", spline_table(data.r_phi, data.d_r))
+        # A table rounded to a few digits ends with some slope; without it forces are continuous at the cutoff.
+        self.register_buffer("density", spline_table(data.density, data.d_r, "clamped"))
+        self.register_buffer("r_phi", spline_table(data.r_phi, data.d_r, "clamped"))
 
     @classmethod
     def ercolessi_adams(cls) -> EAM:

@@ -68,7 +68,7 @@ class Cluster:
         return np.arange(len(self.symbols) + len(self.links)) >= len(self.symbols)
 
     def positions(self, x: ArrayLike, cell: ArrayLike) -> Array:
-        """Positions (m + n_links, 3), Å, of atoms and link atoms for positions (n, 3) and cell (3, 3) of the large system."""
+        """Place atoms and link atoms (m + n_links, 3), Å, for ``x`` (n, 3) and ``cell`` (3, 3) of the large system."""
         x, cell = np.asarray(x, dtype=float), np.asarray(cell, dtype=float)
         atoms = x[self.index] + self.shift @ cell
         inner, outer = atoms[self.links[:, 0]], x[self.links[:, 1]] + self.outer_shift @ cell

@@ -56,7 +56,7 @@ class ContinuumRegion(Region):
     50.0
     """
 
-    reach = 0.0
+    discrete = False
 
     def __init__(
         self,
@@ -82,6 +82,8 @@ class ContinuumRegion(Region):
         self.volumes = volumes * thickness
         self.can = _CAN | Can.STRESS if mesh.dim == 3 else _CAN
         self.n_dofs, self.n_sites = len(mesh.nodes), len(volumes)
+        #: Å; a site feels the nodes of its cell.
+        self.reach = float(mesh.h.max())
         self.matter = self.volumes / site_volume
         self.area = np.zeros(self.n_sites)
         self._forms: DistributedForms | None = None
@@ -129,7 +131,7 @@ class ContinuumRegion(Region):
     def bind(self, team: Team) -> None:
         """Distribute the mesh over the team. Collective on its members; forms are compiled when first asked for."""
         super().bind(team)
-        self._forms = DistributedForms(self.mesh, self.law, self.quadrature_degree, team.comm)
+        self._forms = DistributedForms(self.mesh, self.law, self.quadrature_degree, team)
 
     @property
     def forms(self) -> DistributedForms:
@@ -219,7 +221,7 @@ class ContinuumRegion(Region):
         forces : (n_dofs, 3) array, optional
             Dead forces on the nodes, eV/Å.
         rtol : float
-            Relative tolerance of the linear solve (linear laws) or of Newton's residual.
+            Tolerance of the linear solve (linear laws), or of Newton's residual relative to reactions and loads.
         start : (n_dofs, 3) array, optional
             First guess of the other positions for laws that are not linear; the reference positions unless told.
 

@@ -46,7 +46,7 @@ def periodic_images(x: Array, cell: ArrayLike, pbc: BoolArray, points: Array, ma
 
 
 def covered(points: ArrayLike, x: Array, cell: ArrayLike, pbc: BoolArray) -> BoolArray:
-    """Whether an atom of ``x`` (n, 3) or an image is about a nearest-neighbour distance or less from each point (m, 3)."""
+    """Whether an atom of ``x`` (n, 3) or an image is within a nearest-neighbour distance of each point (m, 3)."""
     points = np.asarray(points, dtype=float).reshape(-1, 3)
     if not len(points) or not len(x):
         return np.zeros(len(points), dtype=bool)

@@ -142,7 +142,7 @@ class MLRegion(Region):
         return masses
 
     def covers(self, points: Array) -> BoolArray:
-        """Whether a reference atom (or a periodic image) is within the nearest-neighbour distance of each point (n, 3)."""
+        """Whether a reference atom or image is within the nearest-neighbour distance of each point (n, 3)."""
         return covered(points, self._reference, self.cell, self.pbc)
 
     def describe(self) -> str:
@@ -155,7 +155,7 @@ class MLRegion(Region):
         self._ready = None
 
     def evaluate(self, x: Array, query: Query) -> Answer:
-        """This rank's additive share of the answer at positions ``x`` (n_dofs, 3), Å."""
+        """The answer at positions ``x`` (n_dofs, 3), Å: this rank's additive share of it."""
         self.check(x, query)
         x = np.asarray(x, dtype=float)
         weights = np.ones(self.n_sites) if query.weights is None else np.asarray(query.weights, dtype=float)
@@ -188,7 +188,7 @@ class MLRegion(Region):
         return Answer(**answer)
 
     def stiffness(self, x: Array, weights: Array | None = None) -> Any:
-        """This rank's share of the exact sparse Hessian (3n, 3n) of Σ w e, eV/Å²; ``scipy.sparse`` CSR.
+        """The exact sparse Hessian (3n, 3n) of Σ w e, eV/Å², this rank's share of it; ``scipy.sparse`` CSR.
 
         Strictly local models: three Hessian columns of all sites at once per neighbour slot. Message-passing
         models: coloured Hessian–vector products, which costs as many as there are colours.
@@ -207,7 +207,7 @@ class MLRegion(Region):
         return probed_hessian(edges, nodes, self.n_dofs, self.model.layers, lambda v: self._hvp(edges, nodes, grad, v))
 
     def owned(self) -> IntArray:
-        """Sites this rank evaluates, ascending: a spatial slice across the longest extent of the reference, the same in every run."""
+        """Sites this rank evaluates, ascending: a slice across the longest extent of the reference configuration."""
         if self.team.size == 1:
             return np.arange(self.n_sites)
         axis = int(np.argmax(np.ptp(self._reference, axis=0))) if self.n_sites else 0
@@ -282,7 +282,7 @@ class MLRegion(Region):
 
 
 def gradient(value: torch.Tensor, vectors: torch.Tensor, *, keep: bool = False, again: bool = False) -> torch.Tensor:
-    """∂value/∂vectors, zero where there is no dependence; ``keep`` makes it differentiable, ``again`` allows another call."""
+    """∂value/∂vectors, or zero; ``keep`` makes it differentiable again, ``again`` only allows another call."""
     if not value.requires_grad:
         return torch.zeros_like(vectors)
     (g,) = torch.autograd.grad(value, vectors, create_graph=keep, retain_graph=keep or again, allow_unused=True)

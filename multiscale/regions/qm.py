@@ -18,6 +18,7 @@ import numpy as np
 from ase.calculators.calculator import BaseCalculator, CalculatorError, get_calculator_class
 from ase.data import atomic_masses
 from ase.io import write
+from ase.units import Hartree, kB
 from numpy.typing import ArrayLike
 
 from ..region import Answer, Can, Query, Region
@@ -40,10 +41,13 @@ def xtb_ladder(electronic_temperature: float) -> tuple[Settings, ...]:
     functional, and say so by containing ``electronic_temperature``.
     """
     damped = {"mixer_damping": 0.1, "max_iterations": 1000}
+    # tblite takes the annealing temperature in Hartree (unlike the electronic temperature, which its ASE calculator
+    # converts from kelvin), then the iterations to hold it and to cool down.
+    annealing = (5000.0 * kB / Hartree, 5, 20)
     return (
         damped,
-        {"annealing": 5000.0, "max_iterations": 500},
-        {**damped, "annealing": 5000.0},
+        {"annealing": annealing, "max_iterations": 500},
+        {**damped, "annealing": annealing},
         {**damped, "electronic_temperature": 2.0 * electronic_temperature + 1000.0},
         {**damped, "electronic_temperature": 3.0 * electronic_temperature + 3000.0},
     )
@@ -99,7 +103,7 @@ class QMRegion(Region):
     >>> from ase.build import molecule
     >>> silane = QMRegion(molecule("SiH4"))
     >>> round(silane.evaluate(silane.reference, Query()).energy, 1)
-    -106.7
+    -109.1
     """
 
     can = Can.ENERGY | Can.FORCES
@@ -142,6 +146,12 @@ class QMRegion(Region):
         if ladder is None:
             ladder = xtb_ladder(electronic_temperature) if self.engine in XTB else ()
         self.ladder = tuple(ladder)
+        if self.ladder and isinstance(self.engine, BaseCalculator):
+            raise MultiscaleError(
+                "QMRegion was given a ladder with a calculator object, whose settings it would change for good; "
+                "pass a callable "
+                "that makes such calculators"
+            )
         self.retries: list[tuple[int, int]] = []
         self.evaluations = 0
         self._calculator: Any = None
@@ -194,7 +204,8 @@ class QMRegion(Region):
         atoms.set_positions(self.length_scale * x)
         atoms.set_cell(self.length_scale * self._atoms.cell.array)
         self.evaluations += 1
-        if self._calculator is None or not (self.restart or self.engine not in XTB):
+        fresh = self.engine in XTB and not self.restart
+        if self._calculator is None or fresh:
             self._calculator = self._make({})
         raw = self._attempt(self._calculator, atoms)
         if not isinstance(raw, tuple):
@@ -212,19 +223,17 @@ class QMRegion(Region):
                 self.retries.append((self.evaluations, rung))
                 if "electronic_temperature" in settings:
                     log.warning(
-                        "%s: evaluation %d converged only at an electronic temperature of %g K (rung %d), which "
-                        "is another functional "
-                        "than the other evaluations'; its energy does not compare with theirs",
+                        "%s: evaluation %d converged only at an electronic temperature of %g K (rung %d), which is "
+                        "another functional than the other evaluations'; its energy does not compare with theirs",
                         self.describe(), self.evaluations, settings["electronic_temperature"], rung,
                     )  # fmt: skip
                 return raw
         self._calculator = None
         path = self._save(atoms)
         raise MultiscaleError(
-            f"{self.describe()} did not converge in evaluation {self.evaluations}, nor with {len(self.ladder)} "
-            f"safer settings ({error}); "
-            f"the geometry is in {path}: look for atoms too close, a wrong charge or spin, or link atoms on top of "
-            "one another"
+            f"{self.describe()} did not converge in evaluation {self.evaluations}, nor with {len(self.ladder)} safer "
+            f"settings ({error}); the geometry is in {path}: look for atoms too close, a wrong charge or spin, or link "
+            "atoms on top of one another"
         ) from error
 
     @staticmethod

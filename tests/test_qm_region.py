@@ -1,0 +1,202 @@
+"""QM regions: derivatives, rescaling, teams, history, failures; the rescaling fit on an exactly solvable method."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.emt import EMT
+from ase.io import read
+from tblite.ase import TBLite
+
+from multiscale.calculator import RegionCalculator
+from multiscale.region import Can, Query
+from multiscale.regions.carve import carve
+from multiscale.regions.qm import QMRegion
+from multiscale.regions.rescale import tune_rescaling
+from multiscale.types import GPA_PER_EV_A3, MultiscaleError, Team
+
+
+def cluster(hops=1):
+    """Si5H12 with silicon's own spacing."""
+    si = bulk("Si", a=5.43095, cubic=True)
+    cut = carve(si.get_chemical_symbols(), si.positions, si.cell.array, True, [0], hops=hops)
+    return Atoms(cut.all_symbols, cut.positions(si.positions, si.cell.array)), cut.link_atoms
+
+
+@pytest.mark.parametrize(("length", "energy"), [(1.0, 1.0), (1.02, 0.97)])
+def test_forces_are_minus_the_gradient_also_when_rescaled(length, energy):
+    atoms, links = cluster()
+    atoms.rattle(0.05, seed=1)
+    region = QMRegion(atoms, link_atoms=links, length_scale=length, energy_scale=energy, accuracy=0.01)
+    x = atoms.positions
+    forces = region.evaluate(x, Query()).forces
+    v = np.random.default_rng(0).normal(size=x.shape)
+    v /= np.linalg.norm(v)
+    plus, minus = (region.evaluate(x + s * 5e-3 * v, Query(Can.ENERGY)).energy for s in (1, -1))
+    assert (forces * v).sum() == pytest.approx(-(plus - minus) / 1e-2, abs=1e-4)
+    assert np.abs(forces.sum(axis=0)).max() < 1e-6
+
+
+def test_rescaling_and_zeros_against_the_bare_calculator():
+    atoms, links = cluster()
+    zeros = {"Si": -50.0, "H": -12.0}
+    region = QMRegion(atoms, link_atoms=links, length_scale=1.02, energy_scale=0.97, energy_zero=zeros)
+    bare = atoms.copy()
+    bare.positions *= 1.02
+    bare.calc = TBLite(method="GFN1-xTB", verbosity=0, electronic_temperature=1000.0, accuracy=0.1)
+    answer = region.evaluate(atoms.positions, Query())
+    assert answer.energy == pytest.approx(0.97 * (bare.get_potential_energy() + 5 * 50 + 12 * 12), abs=1e-8)
+    assert np.abs(answer.forces - 0.97 * 1.02 * bare.get_forces()).max() < 1e-8
+    with pytest.raises(MultiscaleError, match="atoms also contain H"):
+        QMRegion(atoms, energy_zero={"Si": -50.0})
+
+
+def test_link_atoms_are_no_matter():
+    atoms, links = cluster()
+    region = QMRegion(atoms, link_atoms=links)
+    assert region.matter.sum() == 5 and region.n_sites == 17 and not region.area.any()
+    assert region.covers(atoms.positions[:5] + 0.5).all()
+    assert not region.covers(atoms.positions[:1] + 20.0).any()
+    assert "12 of them link atoms" in region.describe()
+
+
+def test_only_the_first_member_of_a_team_calculates():
+    atoms = molecule("SiH4")
+    parts = []
+    for rank in range(3):
+        region = QMRegion(atoms)
+        region.bind(Team(rank=rank, size=3))
+        parts.append(region.evaluate(atoms.positions, Query()))
+        assert region.evaluations == (1 if rank == 0 else 0)
+    alone = QMRegion(atoms).evaluate(atoms.positions, Query())
+    assert sum(p.energy for p in parts) == alone.energy
+    assert np.array_equal(sum(p.forces for p in parts), alone.forces)
+
+
+def test_results_do_not_depend_on_history():
+    """Restarted from another geometry's charges, or fresh: the same within the SCF's tolerance."""
+    atoms, _ = cluster()
+    rng = np.random.default_rng(2)
+    travelled, fresh = QMRegion(atoms), QMRegion(atoms, restart=False)
+    for _ in range(4):
+        travelled.evaluate(atoms.positions + rng.normal(0, 0.1, (17, 3)), Query())
+    a, b = (r.evaluate(atoms.positions, Query()) for r in (travelled, fresh))
+    assert a.energy == pytest.approx(b.energy, abs=1e-6)
+    assert np.abs(a.forces - b.forces).max() < 1e-4
+
+
+def test_weights_and_site_energies_are_refused():
+    region = QMRegion(molecule("SiH4"))
+    with pytest.raises(MultiscaleError, match="no site weights"):
+        region.evaluate(region.reference, Query(weights=np.ones(5)))
+    with pytest.raises(MultiscaleError, match="SITE_ENERGIES"):
+        region.evaluate(region.reference, Query(Can.SITE_ENERGIES))
+
+
+def test_any_ase_calculator_will_do():
+    copper = molecule("CH3CH2OH")
+    expected = copper.copy()
+    expected.calc = EMT()
+    for engine in (EMT(), EMT, "emt"):
+        region = QMRegion(copper, engine)
+        assert region.evaluate(copper.positions, Query()).energy == pytest.approx(expected.get_potential_energy())
+    through = copper.copy()
+    through.calc = RegionCalculator(QMRegion(copper, EMT))
+    assert np.abs(through.get_forces() - expected.get_forces()).max() < 1e-12
+
+
+def impatient():
+    """A real engine that gives up after two iterations."""
+    return TBLite(method="GFN1-xTB", verbosity=0, max_iterations=2)
+
+
+def test_a_failed_calculation_is_retried_and_recorded(tmp_path):
+    atoms, _ = cluster()
+    region = QMRegion(atoms, impatient, ladder=({"max_iterations": 3}, {"max_iterations": 300}), failures=tmp_path)
+    answer = region.evaluate(atoms.positions, Query())
+    expected = QMRegion(atoms, electronic_temperature=300.0).evaluate(atoms.positions, Query())
+    assert region.retries == [(1, 2)]
+    assert answer.energy == pytest.approx(expected.energy, abs=1e-5)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_electronic_temperature_is_announced(caplog):
+    atoms, _ = cluster()
+    region = QMRegion(atoms, impatient, ladder=({"max_iterations": 300, "electronic_temperature": 4000.0},))
+    with caplog.at_level(logging.WARNING):
+        region.evaluate(atoms.positions, Query())
+    assert "4000 K (rung 1), which is another functional" in caplog.text
+
+
+def test_every_rung_of_the_default_ladder_is_accepted_by_the_engine():
+    """Forced down the ladder one rung at a time, annealing included; the first three give the same energy."""
+    atoms, _ = cluster()
+    region = QMRegion(atoms)
+    energies = []
+    for settings in region.ladder:
+        raw = region._attempt(region._make(settings), atoms)
+        assert isinstance(raw, tuple), raw
+        energies.append(raw[0])
+    expected = region.evaluate(atoms.positions, Query()).energy
+    assert np.abs(np.array(energies[:3]) - expected).max() < 1e-5
+
+
+def test_a_hopeless_geometry_is_saved_and_named(tmp_path):
+    atoms, _ = cluster()
+    region = QMRegion(atoms, impatient, ladder=({"max_iterations": 3},), failures=tmp_path / "new")
+    with pytest.raises(MultiscaleError, match="did not converge in evaluation 1.*qm-failure-001.extxyz"):
+        region.evaluate(atoms.positions + 0.5, Query())
+    saved = read(tmp_path / "new" / "qm-failure-001.extxyz")
+    assert np.abs(saved.positions - atoms.positions - 0.5).max() < 1e-7
+    with pytest.raises(MultiscaleError, match="calculator object"):
+        QMRegion(atoms, impatient(), ladder=({"max_iterations": 3},))
+    with pytest.raises(MultiscaleError, match="'no-such-code'"):
+        QMRegion(atoms, "no-such-code").evaluate(atoms.positions, Query())
+
+
+class Springs(Calculator):
+    """½ k (r − r0)² per Si–Si bond, anything per Si–H bond: exactly additive over bonds."""
+
+    implemented_properties = ("energy", "forces")
+    k, r0 = 9.0, 2.40
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        d = np.linalg.norm(atoms.positions[:, None] - atoms.positions[None], axis=2)
+        h = atoms.numbers == 1
+        si = np.triu(np.outer(~h, ~h), 1) & (d < 1.15 * 2.4)
+        caps = np.outer(~h, h) & (d < 1.8)
+        energy = 0.5 * self.k * ((d[si] - self.r0) ** 2).sum() + (3.0 * (d[caps] - 1.4) ** 2).sum()
+        self.results = {"energy": energy, "forces": np.zeros((len(atoms), 3))}
+
+
+def test_rescaling_is_exact_for_bond_additive_energies():
+    """Nearest-neighbour springs in diamond: a = 4 r0/√3, B = C44 (unrelaxed) = 2 k r0²/(9 V), C' = 0 (V per atom)."""
+    a = 4 * Springs.r0 / np.sqrt(3)
+    B = 2 * Springs.k * Springs.r0**2 / (9 * a**3 / 8) * GPA_PER_EV_A3
+    found = tune_rescaling(5.43095, 100.0, Springs, ladder=())
+    assert found.lattice_constant == pytest.approx(a, abs=1e-5)
+    assert found.bulk_modulus == pytest.approx(B, rel=1e-4)
+    assert found.shear == pytest.approx(B, rel=2e-3) and abs(found.tetragonal) < 2e-3 * B
+    assert found.length_scale == pytest.approx(a / 5.43095, abs=1e-6)
+    assert found.rescaled[0] == pytest.approx(100.0, rel=1e-12)
+    assert found.energy_scale * found.length_scale**3 * B == pytest.approx(100.0, rel=1e-4)
+
+
+def test_rescaling_of_gfn1():
+    """The two smallest clusters against the next pair, Si35H36 and Si71H60: 5.5431 Å, 95.2 GPa (same function)."""
+    stiffness = np.zeros((6, 6))
+    stiffness[:3, :3] = 76.42
+    stiffness[range(3), range(3)] = 151.42
+    stiffness[3, 3] = 109.76
+    found = tune_rescaling(5.43095, 101.42, stiffness=stiffness)
+    assert found.clusters == ("Si5H12", "Si35H36")
+    assert found.lattice_constant == pytest.approx(5.5431, abs=1e-3)
+    assert found.bulk_modulus == pytest.approx(95.2, rel=0.02)
+    report = found.report()
+    assert set(report["mismatch"]) == {"B", "C'", "C44 unrelaxed"} and abs(report["mismatch"]["B"]) < 1e-12
