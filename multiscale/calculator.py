@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import ase
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
+from numpy.typing import ArrayLike
 
+from .coupler import Evaluation
+from .drive.precondition import Preconditioner, precondition
+from .drive.relax import relax
+from .model import HybridModel
 from .region import Can, Query, Region
-from .types import MultiscaleError
+from .types import Array, IntArray, MultiscaleError
 
 
 class RegionCalculator(Calculator):
@@ -89,3 +95,165 @@ class RegionCalculator(Calculator):
                 )
             self.region = self.rebuild(cell)
         self._cell = cell
+
+
+class HybridCalculator(Calculator):
+    """A hybrid model as an ASE calculator: its atoms are the ``ase.Atoms``, all other dofs are kept here.
+
+        E(x) = min over the other dofs y of E(x, y)        (relaxed)    or E(x, y) at the last y    (frozen)
+        F(x) = −∂E/∂x at that y, for ∂E/∂y = 0 there
+
+    Parameters
+    ----------
+    model : HybridModel
+    atoms_dofs : (n_atoms,) ints, optional
+        The shared dof of each atom; by default all dofs that a region of particles owns, in ascending order.
+    continuum : {"relaxed", "frozen"}
+        Whether the other dofs (mesh nodes) follow the atoms within each call, or stay where they are.
+    fmax, max_steps : float, int
+        How far the other dofs are relaxed, eV/Å; well below what the optimiser is to reach.
+    rebuild : callable, optional
+        cell (3, 3) → HybridModel, for atoms whose cell changes; without it that is refused.
+
+    Attributes
+    ----------
+    q : (n_q, 3) array
+        Shared positions of the last call, Å; assign prescribed mesh nodes here to load the system, then ``reset()``.
+
+    Notes
+    -----
+    Couplers without an energy give forces only: dynamics works, but ASE's optimisers ask for energies, so relax such
+    models with :func:`multiscale.drive.relax`. There is a stress where all three axes are periodic, every dof is an
+    atom, every counted region offers STRESS, and the energy is their weighted sum. Under mpirun every rank runs the
+    same ASE script. The atoms need constraints where the interface's dofs are fixed.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from couplers import EnergyBlend
+    >>> from multiscale import Interface, Nested, Sphere
+    >>> from multiscale.models import StillingerWeber
+    >>> from multiscale.regions.ml import MLRegion
+    >>> silicon = bulk("Si", a=5.43095)
+    >>> regions = {"ml": MLRegion(StillingerWeber(42.0), silicon), "rest": MLRegion(StillingerWeber(), silicon)}
+    >>> partition = Nested([("ml", Sphere((0, 0, 0), 1.0), 4.0)], rest="rest")
+    >>> model = HybridModel(Interface(silicon.positions, regions, partition), EnergyBlend())
+    >>> silicon.calc = HybridCalculator(model)
+    >>> round(float(silicon.get_potential_energy()), 4)
+    -8.6732
+    """
+
+    def __init__(
+        self,
+        model: HybridModel,
+        atoms_dofs: ArrayLike | None = None,
+        continuum: Literal["relaxed", "frozen"] = "relaxed",
+        *,
+        fmax: float = 1e-6,
+        max_steps: int = 200,
+        rebuild: Callable[[Array], HybridModel] | None = None,
+    ) -> None:
+        super().__init__()
+        if continuum not in ("relaxed", "frozen"):
+            raise MultiscaleError(f"HybridCalculator was given continuum={continuum!r}; it needs 'relaxed' or 'frozen'")
+        self.model, self.continuum, self.fmax, self.max_steps, self.rebuild = model, continuum, fmax, max_steps, rebuild
+        self.dofs = atom_dofs(model) if atoms_dofs is None else np.asarray(atoms_dofs, dtype=np.int64)
+        n = model.interface.n_q
+        if len(np.unique(self.dofs)) != len(self.dofs) or not np.isin(self.dofs, np.arange(n)).all():
+            raise MultiscaleError(f"HybridCalculator needs distinct shared dofs between 0 and {n - 1} for its atoms")
+        self.q = model.interface.reference.copy()
+        self.implemented_properties = ["forces"]
+        # A coupler that is not conservative has no energy; a zero in its place would mislead every optimiser.
+        if model.coupler.claims.conservative:
+            self.implemented_properties += ["energy", "free_energy"]
+            if len(self.dofs) == n and self._has_stress():
+                self.implemented_properties.append("stress")
+        self._preconditioner: Preconditioner | None = None
+        self._cell: Any = None
+
+    def calculate(
+        self,
+        atoms: ase.Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Evaluate the model at the atoms' positions; collective."""
+        super().calculate(atoms, properties, system_changes)
+        if self.atoms is None or len(self.atoms) != len(self.dofs):
+            given = "no" if self.atoms is None else len(self.atoms)
+            raise MultiscaleError(f"HybridCalculator was given {given} atoms; its model has {len(self.dofs)}")
+        self._follow(self.atoms)
+        # One rank's positions for all: an optimiser's linear algebra may round differently elsewhere.
+        self.q[self.dofs] = self.model.ranks.world.bcast(self.atoms.get_positions())
+        e = self._settle()
+        self.results["forces"] = e.forces[self.dofs]
+        if e.energy is not None:
+            self.results["energy"] = self.results["free_energy"] = e.energy
+        if "stress" in properties and self.atoms.pbc.all():
+            virial = self._virial(e)
+            if virial is not None:
+                self.results["stress"] = full_3x3_to_voigt_6_stress(virial / self.atoms.get_volume())
+
+    def _settle(self) -> Evaluation:
+        """The model's state at the atoms' positions, the other dofs relaxed or as they are."""
+        held = self.model.interface.fixed.copy()
+        held[self.dofs] = True
+        if self.continuum == "frozen" or held.all():
+            return self.model.evaluate(self.q)
+        if self._preconditioner is None:
+            self._preconditioner = precondition(self.model, self.q, ~held)
+        p = self._preconditioner
+        steps = relax(self.model, self.q, fmax=self.fmax, max_steps=self.max_steps, fixed=held, preconditioner=p)
+        last = deque(steps, maxlen=1).pop()
+        if not last.converged:
+            raise MultiscaleError(
+                f"the continuum did not relax around the atoms: max|F| = {last.max_force:.2e} eV/Å after {last.index} "
+                f"steps, above {self.fmax:.0e}; raise fmax or max_steps, or look for dofs that no region holds"
+            )
+        self.q = last.q.copy()
+        return Evaluation(last.energy, last.forces)
+
+    def _has_stress(self) -> bool:
+        """Whether every counted region offers a stress and carries its cell along rigidly with the shared dofs."""
+        interface = self.model.interface
+        counted = self.model.coupler.count(interface.reference, interface)
+        needed = Can.STRESS | Can.SITE_WEIGHTS | Can.SITE_ENERGIES
+        return all(not needed & ~interface.regions[r].can and not interface.embeddings[r].offset.any() for r in counted)
+
+    def _virial(self, e: Evaluation) -> Array | None:
+        """Σ_r dE_r(w_r)/dε and the share of moving weights, eV; None if the energy is more than that sum."""
+        interface = self.model.interface
+        counts = self.model.coupler.count(self.q, interface)
+        want = Can.ENERGY | Can.STRESS | Can.SITE_ENERGIES
+        answers = self.model.ask(self.q, {r: Query(want, w) for r, w in counts.items()})
+        energy = sum(float(a.energy or 0.0) for a in answers.values())
+        if e.energy is None or abs(energy - e.energy) > 1e-9 * max(abs(energy), 1.0):
+            return None
+        virial: Array = np.sum([np.asarray(a.stress) for a in answers.values()], axis=0)
+        if interface.moving:
+            # Weights fixed in the laboratory do not strain with the matter: the sites move through them.
+            shares = {r: np.asarray(answers[r].site_energies) for r in interface.shared}
+            moving = -interface.weight_forces(self.q, shares).T @ self.q
+            virial = virial + 0.5 * (moving + moving.T)
+        return virial
+
+    def _follow(self, atoms: ase.Atoms) -> None:
+        """Rebuild the model if the atoms' cell has changed."""
+        cell = atoms.cell.array.copy()
+        if self._cell is not None and not np.array_equal(cell, self._cell):
+            if self.rebuild is None:
+                raise MultiscaleError(
+                    "HybridCalculator was given atoms whose cell has changed, but its regions keep theirs; pass "
+                    "rebuild=, a function of the cell that builds the model, or keep the cell fixed"
+                )
+            self.model, self._preconditioner = self.rebuild(cell), None
+            self.q = self.model.interface.reference.copy()
+        self._cell = cell
+
+
+def atom_dofs(model: HybridModel) -> IntArray:
+    """Shared dofs (n,) that regions of particles own, ascending."""
+    interface = model.interface
+    owned = [interface.embeddings[r].own for r, region in interface.regions.items() if region.discrete]
+    found = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *owned]))
+    return np.asarray(found[found >= 0], dtype=np.int64)

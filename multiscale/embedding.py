@@ -27,10 +27,10 @@ class Interpolates(Protocol):
     def nodes(self) -> Array:
         """Reference positions of the nodes (n_nodes, 3)."""
 
-    def shape(self, points: Array) -> Any:
-        """Sparse (n, n_nodes) matrix of shape-function values."""
+    def shape(self, points: Array, tolerance: float = 1e-6) -> Any:
+        """Sparse (n, n_nodes) matrix of shape-function values; points up to ``tolerance`` (Å) outside are extrapolated."""
 
-    def gradient(self, points: Array) -> Sequence[Any]:
+    def gradient(self, points: Array, tolerance: float = 1e-6) -> Sequence[Any]:
         """Sparse (n, n_nodes) matrices of ∂N/∂X_j, one per mesh dimension j."""
 
 
@@ -144,6 +144,7 @@ def slaved(
     nodes: IntArray,
     n_q: int,
     inner_shift: Array | None = None,
+    tolerance: float = 1e-6,
 ) -> Embedding:
     """Atoms that follow a mesh: x_a = X_a + u(X_a) + Z_a : sym ∇u(X_a).
 
@@ -160,14 +161,16 @@ def slaved(
     n_q : int
     inner_shift : (n, 3, 3, 3) array, optional
         Z_a in Å: displacement component i per strain component (j, k).
+    tolerance : float
+        Å; atoms up to this far outside the mesh follow its nearest cell.
     """
     points = np.asarray(points, dtype=float)
     n = len(points)
     to_nodes = select(nodes, n_q)
-    matrix = _blocks(mesh.shape(points))
+    matrix = _blocks(mesh.shape(points, tolerance))
     if inner_shift is not None:
         z = 0.5 * (inner_shift + inner_shift.transpose(0, 1, 3, 2))
-        for j, d in enumerate(mesh.gradient(points)):
+        for j, d in enumerate(mesh.gradient(points, tolerance)):
             d = sp.coo_matrix(d)
             # x_i += Σ_k z[a, i, k, j] ∂u_k/∂X_j: a 3×3 block (i, k) per (atom, node) pair.
             rows = (3 * d.row[:, None, None] + np.arange(3)[:, None]) + np.zeros(3, dtype=int)

@@ -65,18 +65,18 @@ def coverage(interface: Interface, coupler: Coupler, q: Array) -> dict[str, Arra
     out = {}
     for r, points in X.items():
         region, total = interface.regions[r], np.zeros(len(points))
-        known = np.zeros(len(points), dtype=bool)
+        # Sites of an overlay are judged where they are a sharing region's particles; images elsewhere must cancel.
+        known = np.full(len(points), r in interface.shared)
         for s in counts:
             other = interface.regions[s]
             if region.discrete and other.discrete:
                 near, hit = _matched(points, X[s])
                 total[hit] += counts[s][near[hit]] * (other.matter[near[hit]] > 0)
-                known |= hit if s in interface.shared else False
-            elif s in interface.shared:
-                total += shares[r][s][0] * other.covers(points)
-                known[:] = True
-        real = region.matter > 0
-        out[r] = np.where(real, np.where(known, total, 1.0 + total), 1.0)
+                known |= hit & (s in interface.shared)
+        for s in interface.shared:
+            if not (region.discrete and interface.regions[s].discrete):
+                total += np.where(known, shares[r][s][0] * interface.regions[s].covers(points), 0.0)
+        out[r] = np.where(region.matter > 0, np.where(known, total, 1.0 + total), 1.0)
     return out
 
 
@@ -137,6 +137,8 @@ def surroundings(interface: Interface) -> None:
         if not (region.discrete and others and np.isfinite(region.reach)):
             continue
         counted = np.flatnonzero(weights[name] > 0)
+        if len(counted) == 0:
+            continue
         X = region.sites(interface.place(name, interface.reference))[counted]
         probe = (X[:, None, :] + 0.9 * region.reach * directions).reshape(-1, 3)
         elsewhere = np.any([o.covers(probe) for o in others], axis=0)

@@ -108,3 +108,23 @@ def test_dynamics_needs_masses():
     with pytest.raises(MultiscaleError, match="positive mass on every shared dof, but dof 64"):
         next(verlet(model, q, np.zeros_like(q), dt=0.01, steps=1))
     assert (chain().model(EnergyBlend()).interface.masses() == pytest.approx(1.0))
+
+
+def test_loading_goes_on_exactly_from_any_state():
+    """A run that starts again from a yielded state gives bit for bit what the uninterrupted run gives."""
+
+    def run(q, start, step):
+        model = _open()
+
+        def broken(q):
+            return "broken" if np.diff(q[:, 0]).max() > 1.6 else ""
+
+        return list(
+            load(model, q, lambda q, a, b: q * (b / a), start=start, stop=1.16, step=step, resolution=0.01, event=broken, fmax=1e-5)
+        )
+
+    whole = run(_open().interface.reference.copy(), 1.0, 0.04)
+    rest = run(whole[2].q, whole[2].load, whole[2].increment)
+    assert len(whole) > 4
+    assert [s.load for s in rest] == [s.load for s in whole[2:]]
+    assert all((a.q == b.q).all() for a, b in zip(rest, whole[2:], strict=True))

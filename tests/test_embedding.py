@@ -16,11 +16,11 @@ class Bar:
 
     nodes = np.array([[0.0, 0, 0], [2.0, 0, 0]])
 
-    def shape(self, points):
+    def shape(self, points, tolerance=0.0):
         t = points[:, 0] / 2
         return np.stack([1 - t, t], axis=1)
 
-    def gradient(self, points):
+    def gradient(self, points, tolerance=0.0):
         return [np.tile([-0.5, 0.5], (len(points), 1))]
 
 

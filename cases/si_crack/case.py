@@ -8,11 +8,12 @@ lattice constant and bulk modulus. K_I is raised until a crossing bond breaks, f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
 from typing import Any
 
 import ase
 import numpy as np
+from history import History
 from picture import draw
 
 from couplers import EnergyBlend, ForceMixing
@@ -38,11 +39,11 @@ class SiliconCrack(Case):
     name = "si_crack"
     sizes = {
         "small": {
-            "free_radius": 20.0, "radius": 200.0, "h_inner": 4.0, "h_outer": 25.0, "step": 0.02, "resolution": 0.0025,
-            "quantum": True, "core": 2.6, "hops": 1, "periods": 1, "quantum_step": 0.08, "quantum_resolution": 0.02,
+            "free_radius": 20.0, "radius": 200.0, "h_inner": 7.0, "h_outer": 25.0, "step": 0.02, "resolution": 0.0025,
+            "quantum": True, "core": 2.6, "hops": 1, "periods": 1, "quantum_step": 0.08, "quantum_resolution": 0.01,
         },
         "full": {
-            "free_radius": 25.0, "radius": 400.0, "h_inner": 3.0, "h_outer": 25.0, "step": 0.02, "resolution": 0.0025,
+            "free_radius": 25.0, "radius": 400.0, "h_inner": 7.0, "h_outer": 25.0, "step": 0.02, "resolution": 0.0025,
             "quantum": True, "core": 3.6, "hops": 1, "periods": 1, "quantum_step": 0.04, "quantum_resolution": 0.005,
         },
     }  # fmt: skip
@@ -97,6 +98,7 @@ class SiliconCrack(Case):
             run.timings(quantum.timings)
             data["quantum model"] = quantum
         self._write(run, data)
+        History.clear(run)
         return data
 
     # -- parts -------------------------------------------------------------------------------------------------
@@ -115,32 +117,39 @@ class SiliconCrack(Case):
         run: Any, crack: HybridCrack, model: HybridModel, name: str, step: float, finest: float, fmax: float, q: Any = None
     ) -> list[Step]:
         """Raise K from K_G until a crossing bond breaks; returns the relaxed states, the last one broken."""
-        K_G, watch = crack.material.K_griffith, crack.watch()
-
-        def event(state: Any) -> str:
-            return watch.state(state[: crack.n_free])
-
-        def loaded() -> Iterator[Step]:
-            begin = crack.reference + crack.displacement(K_G) if q is None else q
-            first = True
-            for s in load(
-                model, begin, crack.advance, start=K_G, stop=1.8 * K_G, step=step * K_G, resolution=finest * K_G,
-                event=event, fmax=fmax, energy_noise=1e-9,
-            ):  # fmt: skip
-                yield s
-                if s.event and not first:
-                    return
-                first = False
-
-        states = list(run.follow(loaded(), name))
-        broken = states[-1] if len(states) > 1 and states[-1].event else None
-        last = max((s.load for s in states if broken is None or s.load < broken.load), default=None)
-        run.record(f"{name}: K/K_G of the last intact state", last / K_G if last else None)
-        run.record(f"{name}: K/K_G when a bond breaks", broken.load / K_G if broken else None)
-        run.record(f"{name}: event", broken.event if broken else "none below 1.8 K_G")
-        run.record(f"{name}: off-plane bonds broken", int((watch.broken(states[-1].q[: crack.n_free]) & ~watch.crossing).sum()))
-        run.record(f"{name}: evaluations", model.evaluations)
+        K_G, watch, n = crack.material.K_griffith, crack.watch(), crack.n_free
+        kept = History(run, name.replace("/", "-"))
+        states = kept.read()
+        if states:
+            begin, start, step = states[-1].q, states[-1].load, states[-1].increment / K_G
+            run.say(f"{name}: going on from K = {start / K_G:.4f} K_G ({kept.path}; delete it to start anew)")
+        else:
+            begin, start = crack.reference + crack.displacement(K_G) if q is None else q, K_G
+        known = len(states)
+        steps = load(
+            model, begin, crack.advance, start=start, stop=1.8 * K_G, step=step * K_G, resolution=finest * K_G,
+            event=lambda at: watch.state(at[:n]), fmax=fmax, energy_noise=1e-9,
+        )  # fmt: skip
+        for k, s in enumerate(run.follow(steps, name)):
+            if known and k == 0:
+                continue
+            states.append(dataclasses.replace(s, event=watch.state(s.q[:n])))
+            kept.write(states)
+            if len(states) > 1 and states[-1].event != states[-2].event:
+                break
+        SiliconCrack._report(run, crack, model, name, states)
         return states
+
+    @staticmethod
+    def _report(run: Any, crack: HybridCrack, model: HybridModel, name: str, states: list[Step]) -> None:
+        K_G, watch, n = crack.material.K_griffith, crack.watch(), crack.n_free
+        broke = len(states) > 1 and states[-1].event != states[-2].event
+        run.record(f"{name}: K/K_G of the last intact state", states[-2 if broke else -1].load / K_G)
+        run.record(f"{name}: K/K_G when a bond breaks", states[-1].load / K_G if broke else None)
+        run.record(f"{name}: event", states[-1].event if broke else "none below 1.8 K_G")
+        off = watch.broken(states[-1].q[:n]) & ~watch.crossing
+        run.record(f"{name}: off-plane bonds broken", int(off.sum()))
+        run.record(f"{name}: evaluations", model.evaluations)
 
     @staticmethod
     def _judge(run: Any, crack: HybridCrack, model: HybridModel, state: Step) -> None:

@@ -56,12 +56,18 @@ def load(
     each : callable
         Sees every step of every relaxation, for progress.
     refresh : int
-        The preconditioner is rebuilt whenever this many steps of a relaxation have not been enough, and after one that needed half.
+        The preconditioner is rebuilt at every accepted state, and whenever this many steps of a relaxation have not been enough.
 
     Yields
     ------
     Step
-        A relaxed state per accepted load, with ``load`` and, where it changed, ``event``. The generator ends at ``stop``.
+        A relaxed state per accepted load, with ``load``, the ``increment`` that comes next and, where it changed, ``event``. The
+        generator ends at ``stop``.
+
+    Notes
+    -----
+    To go on exactly from a state that was yielded, start anew with ``q``, ``start=state.load``, ``step=state.increment`` and the same
+    ``resolution``.
     """
     free = ~model.interface.fixed
     p = precondition(model, q, free)
@@ -76,8 +82,6 @@ def load(
         for last in steps:
             each(last)
         assert last is not None
-        if last.index > refresh // 2:
-            p = precondition(model, last.q, free)
         if not last.converged:
             raise MultiscaleError(
                 f"relaxation stopped after {last.index} steps at max|F| = {last.max_force:.2e} eV/Å, above {fmax:.0e}; "
@@ -86,9 +90,9 @@ def load(
         return last
 
     now = settle(np.asarray(q, dtype=float))
-    value, name, size, count = start, event(now.q), step, 0
+    value, name, size, count = start, event(now.q), float(step), 0
     finest = abs(step) if resolution is None else resolution
-    yield replace(now, index=0, load=value, event=name)
+    yield replace(now, index=0, load=value, event=name, increment=float(size))
     while (stop - value) * np.sign(step) > 1e-12:
         size = np.sign(step) * min(abs(size), abs(stop - value))
         trial = settle(advance(now.q, value, value + size))
@@ -98,5 +102,7 @@ def load(
             continue
         count += 1
         value, now = value + size, trial
-        yield replace(now, index=count, load=value, event=here if here != name else "")
+        yield replace(now, index=count, load=value, event=here if here != name else "", increment=float(size))
         name = here
+        # At every accepted state, so that a run that starts again from it does exactly the same.
+        p = precondition(model, now.q, free)

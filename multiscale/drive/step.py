@@ -31,6 +31,8 @@ class Step:
         Load parameter, for quasi-static loading.
     event : str
         What happened, in words; empty for an ordinary step.
+    increment : float or None
+        The load increment that is tried next, for quasi-static loading.
     velocities : (n_q, 3) array or None
         Å per ASE time unit, for dynamics.
     """
@@ -44,6 +46,7 @@ class Step:
     converged: bool = False
     load: float | None = None
     event: str = ""
+    increment: float | None = None
     velocities: Array | None = None
 
     def line(self) -> str:

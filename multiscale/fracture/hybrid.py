@@ -42,7 +42,8 @@ class HybridCrack:
     ----------
     material : CrackMaterial
     mesh : SimplexMesh
-        An annulus with a slit whose hole is not larger than ``free_radius``.
+        An annulus with a slit whose hole is ``free_radius`` wide, so that every cell is full of slaved atoms or counted itself:
+        nodes in between would be held by nothing.
     free_radius, blend : float
         Å.
     law : Law, optional
@@ -62,9 +63,7 @@ class HybridCrack:
         cls, material: CrackMaterial, free_radius: float, radius: float, h_inner: float, h_outer: float, **settings: Any
     ) -> HybridCrack:
         """A crack in a disc of ``radius`` (Å) with cells from ``h_inner`` to ``h_outer`` (Å), quadratic; needs gmsh."""
-        # Atoms of a cell whose centre is just outside may lie half a bond inside, and the hole's edge is a polygon.
-        hole = free_radius - 0.5 * material.bond - 0.2 * h_inner
-        return cls(material, cracked_disc(radius, hole, h_inner, h_outer, degree=2), free_radius, **settings)
+        return cls(material, cracked_disc(radius, free_radius, h_inner, h_outer, degree=2), free_radius, **settings)
 
     def __post_init__(self) -> None:
         reach = self.material.model.cutoff * self.material.model.layers
@@ -138,7 +137,9 @@ class HybridCrack:
             m.model, symbols=[m.symbol] * len(c.positions), positions=c.positions, cell=self.cell, pbc=(False, False, True)
         )
         rest = slice(self.n_free, None)
-        follow = slaved(self.mesh, c.positions[rest], self.nodes, self.n_q, m.inner_shift[c.basis[rest]])
+        # The atoms of a cell whose centre is just outside the hole may lie half a bond inside it.
+        edge = 0.5 * m.bond + 0.5
+        follow = slaved(self.mesh, c.positions[rest], self.nodes, self.n_q, m.inner_shift[c.basis[rest]], edge)
         return region, stack(select(np.arange(self.n_free), self.n_q), follow)
 
     def continuum(self) -> tuple[ContinuumRegion, Embedding]:

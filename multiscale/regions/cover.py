@@ -57,3 +57,11 @@ def covered(points: ArrayLike, x: Array, cell: ArrayLike, pbc: BoolArray) -> Boo
     nearest = tree.query(x, k=2)[0][:, 1] if len(images) > 1 else np.array([LONE])
     near = 1.05 * float(np.median(np.minimum(nearest, SPARSE)))
     return np.asarray(tree.query(points)[0] <= near)
+
+
+def nearest_images(x: Array, k: int, cell: ArrayLike, pbc: BoolArray) -> Array:
+    """Distance (n,), Å, from every atom of ``x`` (n, 3) to the nearest periodic image of atom ``k``."""
+    # No point of space is farther from the nearest lattice point than half of all the cell vectors together.
+    margin = 0.5 * float(np.linalg.norm(np.asarray(cell, dtype=float)[pbc], axis=1).sum())
+    images, _ = periodic_images(x[k : k + 1], cell, pbc, x, margin)
+    return np.asarray(cKDTree(images).query(x)[0], dtype=float)

@@ -13,7 +13,7 @@ message-passing model gets the neighbourhood of its sites ``layers`` hops deep, 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ase
@@ -21,10 +21,11 @@ import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import ArrayLike
 
+from ..align import zeros_per_atom
 from ..neighbours import NeighbourList
 from ..region import Answer, Can, Query, Region
 from ..types import Array, BoolArray, IntArray, MultiscaleError, Team, missing
-from .cover import covered
+from .cover import covered, nearest_images
 from .hessian import edge_hessian, probed_hessian
 
 try:
@@ -52,6 +53,8 @@ class MLRegion(Region):
         Å; see :class:`~multiscale.neighbours.NeighbourList`.
     device : str, optional
         Where the model is evaluated; the team's device unless given.
+    energy_zero : mapping, optional
+        Element → eV, taken off every site's energy, so that regions compare; :mod:`multiscale.align` measures it.
 
     Examples
     --------
@@ -85,6 +88,7 @@ class MLRegion(Region):
         dtype: str = "float64",
         skin: float = 0.5,
         device: str | None = None,
+        energy_zero: Mapping[str, float] | None = None,
     ) -> None:
         if atoms is not None:
             symbols, positions = atoms.get_chemical_symbols(), atoms.positions
@@ -104,6 +108,7 @@ class MLRegion(Region):
         self.reach = model.cutoff * model.layers
         self.skin, self.dtype, self._device = skin, dtype, device
         self._species = model.species(self.symbols)
+        self._zeros = zeros_per_atom(self.symbols, energy_zero)
         self.list = NeighbourList(model.cutoff, np.zeros((3, 3)) if cell is None else cell, pbc, skin)
         self._ready: SiteModel | None = None
 
@@ -145,6 +150,10 @@ class MLRegion(Region):
         """Whether a reference atom or image is within the nearest-neighbour distance of each point (n, 3)."""
         return covered(points, self._reference, self.cell, self.pbc)
 
+    def distances(self, x: Array, k: int) -> Array:
+        """Distance (n_sites,), Å, from every site to the nearest image of atom ``k``."""
+        return nearest_images(x, k, self.cell, self.pbc)
+
     def describe(self) -> str:
         """One line for reports."""
         return f"MLRegion of {self.n_sites} atoms ({self.model.name}, {self.dtype})"
@@ -165,6 +174,7 @@ class MLRegion(Region):
         edges, nodes = self._edges(x, centres)
         vectors = edges.vectors.requires_grad_(True)
         site = self._site_energies(edges)
+        site = site - torch.as_tensor(self._zeros[centres], device=site.device)
         w = torch.as_tensor(weights[centres], device=site.device)
         total = (w * site).sum()
         want_hvp, want_grad = Can.HVP in query.want, bool(query.want & (Can.FORCES | Can.STRESS | Can.HVP))
