@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,27 @@ def world() -> World:
             f"the launcher started {expected} processes, but mpi4py sees {comm.size}: it is built with another MPI than "
             "the launcher's; use the mpirun of that MPI (scripts/mpi.sh does)"
         )
+    if comm.size > 1:
+        _abort_on_exceptions()
     return World(comm.rank, comm.size, comm)
+
+
+@lru_cache(maxsize=1)
+def _abort_on_exceptions() -> None:
+    """Let an exception that nobody catches end all ranks; once per process.
+
+    ``python -m mpi4py`` means to do this at exit, but once PETSc is initialised its collective clean-up comes first and waits for
+    the ranks that still work.
+    """
+    comm, previous = sys.modules["mpi4py.MPI"].COMM_WORLD, sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        previous(kind, error, trace)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        comm.Abort(1)
+
+    sys.excepthook = hook
 
 
 class Ranks:

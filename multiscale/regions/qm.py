@@ -204,8 +204,7 @@ class QMRegion(Region):
         atoms.set_positions(self.length_scale * x)
         atoms.set_cell(self.length_scale * self._atoms.cell.array)
         self.evaluations += 1
-        fresh = self.engine in XTB and not self.restart
-        if self._calculator is None or fresh:
+        if self._calculator is None or (self.engine in XTB and not self.restart):
             self._calculator = self._make({})
         raw = self._attempt(self._calculator, atoms)
         if not isinstance(raw, tuple):
@@ -260,9 +259,8 @@ class QMRegion(Region):
             try:
                 return get_calculator_class(self.engine)(**changes)
             except (ImportError, KeyError, ValueError) as error:
-                raise missing(
-                    self.engine, "A QM region", f"name one of {', '.join(XTB)} or pass a calculator object"
-                ) from error
+                remedy = f"name one of {', '.join(XTB)} or pass a calculator object"
+                raise missing(self.engine, "A QM region", remedy) from error
         calculator: Any = self.engine if isinstance(self.engine, BaseCalculator) else self.engine()
         if changes:
             calculator.set(**changes)
@@ -272,9 +270,7 @@ class QMRegion(Region):
         try:
             from tblite.ase import TBLite
         except ImportError as error:
-            raise missing(
-                "tblite", f"A QM region with {self.engine}", "install it with 'pip install tblite'"
-            ) from error
+            raise missing("tblite", f"{self.engine} in a QM region", "install it with 'pip install tblite'") from error
         s = self._settings
         basic = {"charge": s["charge"], "multiplicity": s["spin"] + 1, "accuracy": s["accuracy"], "max_iterations": 400}
         basic |= {"electronic_temperature": s["temperature"], "verbosity": 0, "cache_api": True}
@@ -298,7 +294,6 @@ def zero_energy(atoms: ase.Atoms, energy_zero: Mapping[str, float] | None) -> fl
     if unknown:
         raise MultiscaleError(
             f"QMRegion was given energy zeros for {', '.join(energy_zero)}, but the atoms also contain "
-            f"{', '.join(unknown)}; "
-            "give every element a zero, link atoms included"
+            f"{', '.join(unknown)}; give every element a zero, link atoms included"
         )
     return float(sum(energy_zero[symbol] for symbol in atoms.get_chemical_symbols()))
