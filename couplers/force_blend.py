@@ -1,12 +1,12 @@
 """Force blending: exact patch test, no energy.
 
-    F = Σ_r P_rᵀ ( β_r ∘ F_r ),     β_r the partition of unity at the region's dofs, F_r the forces of the whole region
+F = Σ_r P_rᵀ ( β_r ∘ F_r ),     β_r the partition of unity at the region's dofs, F_r the forces of the whole region
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +20,9 @@ from multiscale.types import Array
 class ForceBlend(Coupler):
     """Weigh the regions' forces by the partition of unity (BQCF between atoms and continuum)."""
 
-    needs: ClassVar[Can] = Can.FORCES
-    claims: ClassVar[Claims] = Claims(conservative=False, momentum=False, patch=True)
-    references: ClassVar[tuple[str, ...]] = ("arXiv:1112.2528", "10.1137/120894348")
+    needs = Can.FORCES
+    claims = Claims(conservative=False, momentum=False, patch=True)
+    references = ("arXiv:1112.2528", "10.1137/120894348")
 
     def required(self, interface: Interface) -> dict[str, Can]:
         """Forces are enough, also where weights move."""
@@ -31,5 +31,5 @@ class ForceBlend(Coupler):
     def evaluate(self, q: Array, interface: Interface, ask: Ask, prepared: Any) -> Evaluation:
         """Blended forces; the energy does not exist."""
         answers = ask(q, {r: Query(self.needs) for r in interface.shared})
-        blended = [interface.pull(r, interface.dof_weights(r, q)[:, None] * a.forces) for r, a in answers.items()]
+        blended = [interface.pull(r, interface.dof_weights(r, q)[:, None] * a["forces"]) for r, a in answers.items()]
         return Evaluation(None, np.sum(blended, axis=0))

@@ -1,12 +1,12 @@
 """Buffered force mixing: forces of the better description in the core, computed with a buffer around it; no energy.
 
-    F = (1 − χ) F_inner + χ F_high,      χ = 1 in the core, 0 in the buffer
+F = (1 − χ) F_inner + χ F_high,      χ = 1 in the core, 0 in the buffer
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -30,8 +30,8 @@ class ForceMixing(Coupler):
     inner: Coupler = field(default_factory=EnergyBlend)
     conserve_momentum: bool = False
 
-    needs: ClassVar[Can] = Can.FORCES
-    references: ClassVar[tuple[str, ...]] = ("10.1088/0034-4885/72/2/026501", "10.1002/qua.24952")
+    needs = Can.FORCES
+    references = ("10.1088/0034-4885/72/2/026501", "10.1002/qua.24952")
 
     @property
     def claims(self) -> Claims:  # type: ignore[override]
@@ -57,7 +57,7 @@ class ForceMixing(Coupler):
 
         low = self.inner.evaluate(q, interface, together, prepared).forces
         chi = interface.overlay_weights(self.high)[:, None]
-        change = chi * (interface.restrict(self.high, better[self.high].forces) - low)
+        change = chi * (interface.restrict(self.high, better[self.high]["forces"]) - low)
         if self.conserve_momentum:
             core = chi[:, 0] > 0
             change[core] -= change.sum(axis=0) / max(int(core.sum()), 1)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +32,9 @@ class GhostCorrected(Coupler):
     inner: Coupler = field(default_factory=EnergyBlend)
     reference_forces: Callable[[], Coupler] = ForceBlend
 
-    needs: ClassVar[Can] = Can.ENERGY | Can.FORCES | Can.SITE_WEIGHTS
-    claims: ClassVar[Claims] = Claims(conservative=True, momentum=False, patch=True)
-    references: ClassVar[tuple[str, ...]] = ("10.1016/S0022-5096(98)00051-9", "arXiv:1407.0053")
+    needs = Can.ENERGY | Can.FORCES | Can.SITE_WEIGHTS
+    claims = Claims(conservative=True, momentum=False, patch=True)
+    references = ("10.1016/S0022-5096(98)00051-9", "arXiv:1407.0053")
 
     def required(self, interface: Interface) -> dict[str, Can]:
         """What the inner method requires."""

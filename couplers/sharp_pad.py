@@ -1,14 +1,14 @@
 """Sharp pad coupling (CADD, FEAt): atoms drive the mesh, the mesh drives a pad of atoms; no energy.
 
-    every dof is moved by one region, whole and unweighted
-    atoms:  the full atomistic forces, with pad atoms slaved to the mesh; forces on the pad are discarded
-    nodes:  the forces of the continuum, with its boundary nodes slaved to atoms; forces on those are discarded
+every dof is moved by one region, whole and unweighted
+atoms:  the full atomistic forces, with pad atoms slaved to the mesh; forces on the pad are discarded
+nodes:  the forces of the continuum, with its boundary nodes slaved to atoms; forces on those are discarded
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +22,10 @@ from multiscale.types import Array
 class SharpPad(Coupler):
     """Every region is whole; each keeps the forces on its own dofs and loses those on slaved ones."""
 
-    frames: ClassVar[tuple[str, ...]] = ("reference",)
-    needs: ClassVar[Can] = Can.FORCES
-    claims: ClassVar[Claims] = Claims(conservative=False, momentum=False, patch=True)
-    references: ClassVar[tuple[str, ...]] = ("10.1016/j.jmps.2003.09.023", "10.1080/14786439108213717")
+    frames = ("reference",)
+    needs = Can.FORCES
+    claims = Claims(conservative=False, momentum=False, patch=True)
+    references = ("10.1016/j.jmps.2003.09.023", "10.1080/14786439108213717")
 
     def required(self, interface: Interface) -> dict[str, Can]:
         """Forces are enough."""
@@ -35,7 +35,7 @@ class SharpPad(Coupler):
         """Forces on each region's own dofs; the energy does not exist."""
         answers = ask(q, {r: Query(self.needs) for r in interface.shared})
         owner = self.owner(q, interface)
-        kept = [interface.restrict(r, a.forces) * (owner == k)[:, None] for k, (r, a) in enumerate(answers.items())]
+        kept = [interface.restrict(r, a["forces"]) * (owner == k)[:, None] for k, (r, a) in enumerate(answers.items())]
         return Evaluation(None, np.sum(kept, axis=0))
 
     def owner(self, q: Array, interface: Interface) -> Array:

@@ -1,12 +1,12 @@
 """Subtractive coupling (ONIOM): a better energy replaces a cheaper one on a part.
 
-    E(q) = E_inner(q) + E_high(P(q)) − E_low(P'(q)),     weights +1, +1, −1: every piece of matter counted once
+E(q) = E_inner(q) + E_high(P(q)) − E_low(P'(q)),     weights +1, +1, −1: every piece of matter counted once
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -26,9 +26,9 @@ class Subtractive(Coupler):
     low: str = "ml_qm"
     inner: Coupler = field(default_factory=EnergyBlend)
 
-    needs: ClassVar[Can] = Can.ENERGY | Can.FORCES
-    claims: ClassVar[Claims] = Claims(conservative=True, momentum=True, patch=False)
-    references: ClassVar[tuple[str, ...]] = ("10.1021/jp962071j", "10.1021/cr5004419")
+    needs = Can.ENERGY | Can.FORCES
+    claims = Claims(conservative=True, momentum=True, patch=False)
+    references = ("10.1021/jp962071j", "10.1021/cr5004419")
 
     def required(self, interface: Interface) -> dict[str, Can]:
         """Energies and forces of the pair, and what the inner method requires of the rest."""
@@ -49,9 +49,9 @@ class Subtractive(Coupler):
 
         e = self.inner.evaluate(q, interface, together, prepared)
         high, low = pair[self.high], pair[self.low]
-        forces = e.forces + interface.pull(self.high, high.forces) - interface.pull(self.low, low.forces)
-        parts = {**e.parts, self.high: float(high.energy), self.low: -float(low.energy)}
-        return Evaluation(None if e.energy is None else e.energy + high.energy - low.energy, forces, parts)
+        forces = e.forces + interface.pull(self.high, high["forces"]) - interface.pull(self.low, low["forces"])
+        parts = {**e.parts, self.high: high["energy"], self.low: -low["energy"]}
+        return Evaluation(None if e.energy is None else e.energy + high["energy"] - low["energy"], forces, parts)
 
     def count(self, q: Array, interface: Interface) -> dict[str, Array]:
         """+1 for the better description, −1 for the cheaper one."""

@@ -5,7 +5,7 @@ no state, runs identically on every rank and contains no communication, because 
 
     weights = interface.weights(q)                              Σ_r w_r = 1
     answers = ask(q, {r: Query(ENERGY | FORCES, weights[r])})   all regions at once, each on its own ranks
-    forces  = Σ_r interface.pull(r, answers[r].forces)
+    forces  = Σ_r interface.pull(r, answers[r]["forces"])
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ class Coupler(ABC):
     """
 
     frames: ClassVar[tuple[str, ...]] = ("reference", "current")
-    needs: ClassVar[Can]
-    claims: ClassVar[Claims] | Claims
-    references: ClassVar[tuple[str, ...]] = ()
+    needs: Can
+    claims: Claims
+    references: tuple[str, ...] = ()
 
     def required(self, interface: Interface) -> dict[str, Can]:
         """What each region it evaluates must offer: ``needs``, and site energies where weights move."""

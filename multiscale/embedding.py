@@ -61,7 +61,7 @@ class Embedding:
         return self.matrix.shape[1] // 3
 
     def place(self, q: Array) -> Array:
-        """x = M q + b, (n_x, 3) Å."""
+        """X = M q + b, (n_x, 3) Å."""
         return (self.matrix @ q.ravel()).reshape(-1, 3) + self.offset
 
     def pull(self, f: Array) -> Array:
@@ -116,7 +116,12 @@ def select(indices: Sequence[int] | IntArray, n_q: int, shift: Array | None = No
 
 
 def link_atoms(
-    inner: IntArray, outer: IntArray, ratio: Array, n_q: int, inner_shift: Array | None = None, outer_shift: Array | None = None
+    inner: IntArray,
+    outer: IntArray,
+    ratio: Array,
+    n_q: int,
+    inner_shift: Array | None = None,
+    outer_shift: Array | None = None,
 ) -> Embedding:
     """x_H = x_in + c (x_out − x_in): caps on cut bonds; forces flow back to both ends with weights 1 − c and c.
 

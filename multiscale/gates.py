@@ -72,7 +72,7 @@ def coverage(interface: Interface, coupler: Coupler, q: Array) -> dict[str, Arra
             if region.discrete and other.discrete:
                 near, hit = _matched(points, X[s])
                 total[hit] += counts[s][near[hit]] * (other.matter[near[hit]] > 0)
-                known |= hit & (s in interface.shared)
+                known |= hit if s in interface.shared else False
         for s in interface.shared:
             if not (region.discrete and interface.regions[s].discrete):
                 total += np.where(known, shares[r][s][0] * interface.regions[s].covers(points), 0.0)
@@ -128,7 +128,9 @@ def zones(interface: Interface) -> None:
 
 def surroundings(interface: Interface) -> None:
     """Refuse counted particles whose neighbourhood the region cuts off although another region has matter there."""
-    directions = np.array([[i, j, k] for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1) if i or j or k], dtype=float)
+    directions = np.array(
+        [[i, j, k] for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1) if i or j or k], dtype=float
+    )
     directions /= np.linalg.norm(directions, axis=1)[:, None]
     weights = interface.weights(interface.reference)
     for name in interface.shared:

@@ -186,7 +186,9 @@ class Interface:
         if mask.shape == (self.n_q,):
             mask = np.repeat(mask[:, None], 3, axis=1)
         if mask.shape != self.reference.shape:
-            raise MultiscaleError(f"the mask of fixed dofs needs shape ({self.n_q}, 3) or ({self.n_q},), got {mask.shape}")
+            raise MultiscaleError(
+                f"the mask of fixed dofs needs shape ({self.n_q}, 3) or ({self.n_q},), got {mask.shape}"
+            )
         return mask.copy()
 
     def _fit(self) -> None:

@@ -144,7 +144,9 @@ class HybridModel:
         places = {}
         for name, query in queries.items():
             if name not in self.interface.regions:
-                raise MultiscaleError(f"the coupler asks for region '{name}', but the regions are {sorted(self.interface.regions)}")
+                raise MultiscaleError(
+                    f"the coupler asks for region '{name}', but the regions are {sorted(self.interface.regions)}"
+                )
             places[name] = self.interface.place(name, q)
             self.interface.regions[name].check(places[name], query)
         shares = self._together("evaluating", lambda: self._shares(places, queries))
@@ -181,7 +183,12 @@ class HybridModel:
         cover = np.concatenate(list(gates.coverage(self.interface, self.coupler, q).values()))
         e = self.evaluate(q)
         rows = [
-            LedgerRow(r, float(w @ self.interface.regions[r].matter), float(w @ self.interface.regions[r].area), e.parts.get(r))
+            LedgerRow(
+                r,
+                float(w @ self.interface.regions[r].matter),
+                float(w @ self.interface.regions[r].area),
+                e.parts.get(r),
+            )
             for r, w in counts.items()
         ]
         rows += [LedgerRow(name, 0.0, 0.0, value) for name, value in e.parts.items() if name not in counts]
@@ -224,7 +231,13 @@ class HybridModel:
         layout: list[tuple[str, str, tuple[int, ...]]] = []
         for name, query in queries.items():
             r = self.interface.regions[name]
-            shapes = {"energy": (), "forces": (r.n_dofs, 3), "site_energies": (r.n_sites,), "stress": (3, 3), "hvp": (r.n_dofs, 3)}
+            shapes = {
+                "energy": (),
+                "forces": (r.n_dofs, 3),
+                "site_energies": (r.n_sites,),
+                "stress": (3, 3),
+                "hvp": (r.n_dofs, 3),
+            }
             layout += [(name, field, shapes[field]) for flag, field in _FIELDS if flag in query.want]
         return layout
 
@@ -233,8 +246,12 @@ class HybridModel:
         for name, field, shape in self._layout(queries):
             value = getattr(shares[name], field) if name in shares else None
             if name in shares and value is None:
-                raise MultiscaleError(f"region '{name}' was asked for {field} and returned none; its declared capabilities are wrong")
-            pieces.append(np.zeros(shape).ravel() if value is None else np.asarray(value, dtype=float).reshape(shape).ravel())
+                raise MultiscaleError(
+                    f"region '{name}' was asked for {field} and returned none; its declared capabilities are wrong"
+                )
+            pieces.append(
+                np.zeros(shape).ravel() if value is None else np.asarray(value, dtype=float).reshape(shape).ravel()
+            )
         return np.concatenate(pieces) if pieces else np.zeros(0)
 
     def _unpack(self, queries: Mapping[str, Query], total: Array) -> dict[str, Answer]:

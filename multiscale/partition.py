@@ -93,7 +93,9 @@ class Nested(Partition):
         if frame not in ("reference", "current"):
             raise MultiscaleError(f"the frame of a partition is 'reference' or 'current', got {frame!r}")
         if len(set(self.regions)) != len(self.regions):
-            raise MultiscaleError(f"a partition names each region once, got {self.regions}; give every level its own name")
+            raise MultiscaleError(
+                f"a partition names each region once, got {self.regions}; give every level its own name"
+            )
         for name, shape, width in self.levels:
             if not (np.isfinite(width) and width >= 0):
                 raise MultiscaleError(f"the switching zone of '{name}' needs a width of 0 or more Å, got {width!r}")
@@ -119,11 +121,11 @@ class Nested(Partition):
 
     def _switches(self, X: Array, q: Array | None) -> list[tuple[Array, Array, Array]]:
         """Per level: s, ds/dd (1/Å) and ∇d."""
-        out = []
+        out: list[tuple[Array, Array, Array]] = []
         for _, shape, width in self.levels:
             d, grad = shape.distance(X, q)
             if width == 0:
-                out.append((np.where(d <= 0, 1.0, 0.0), np.zeros_like(d), grad))
+                out.append((np.where(d <= 0, 1.0, 0.0), 0.0 * d, grad))
             else:
                 out.append((self.switch(d / width), self.switch.d1(d / width) / width, grad))
         return out
@@ -131,10 +133,11 @@ class Nested(Partition):
     def __call__(self, X: Array, q: Array | None = None) -> dict[str, tuple[Array, Array]]:
         """Weights and gradients; each level takes its share of what the inner ones leave."""
         X = np.asarray(X, dtype=float)
-        left, left_grad = np.ones(len(X)), np.zeros((len(X), 3))
-        out = {}
-        for name, (s, ds, grad) in zip(self.regions, self._switches(X, q), strict=False):
-            s_grad = ds[:, None] * grad
+        left: Array = np.ones(len(X))
+        left_grad: Array = np.zeros((len(X), 3))
+        out: dict[str, tuple[Array, Array]] = {}
+        for (name, _, _), (s, ds, grad) in zip(self.levels, self._switches(X, q), strict=True):
+            s_grad: Array = ds[:, None] * grad
             out[name] = (left * s, left_grad * s[:, None] + left[:, None] * s_grad)
             left_grad = left_grad * (1.0 - s)[:, None] - left[:, None] * s_grad
             left = left * (1.0 - s)

@@ -202,7 +202,9 @@ class Ranks:
             if name not in names:
                 raise MultiscaleError(f"ranks are given for region '{name}', but the regions are {sorted(names)}")
             if not ranks or min(ranks) < 0 or max(ranks) >= size or len(set(ranks)) != len(ranks):
-                raise MultiscaleError(f"region '{name}' needs distinct ranks between 0 and {size - 1}, got {list(ranks)}")
+                raise MultiscaleError(
+                    f"region '{name}' needs distinct ranks between 0 and {size - 1}, got {list(ranks)}"
+                )
         alone = [n for n in quantum if n not in self.shares]
         taken = min(len(alone), size - 1)
         own = {name: (size - 1 - k % taken,) if taken else (0,) for k, name in enumerate(alone)}

@@ -87,6 +87,15 @@ class Answer:
     stress: Array | None = None
     hvp: Array | None = None
 
+    def __getitem__(self, quantity: str) -> Any:
+        """A quantity that must exist, such as ``answer["forces"]``."""
+        value = getattr(self, quantity)
+        if value is None:
+            raise MultiscaleError(
+                f"the answer has no {quantity}; ask for them in Query.want, of a region that offers them"
+            )
+        return value
+
 
 class Region(ABC):
     """One description of one piece of matter.
@@ -114,7 +123,7 @@ class Region(ABC):
         True where sites are particles (atoms); False where they sample a field (quadrature points).
     """
 
-    can: ClassVar[Can] | Can = Can.NOTHING
+    can: Can = Can.NOTHING
     reach: float = 0.0
     n_dofs: int
     n_sites: int
@@ -185,5 +194,5 @@ class Region(ABC):
                 )
             if np.shape(query.weights) != (self.n_sites,):
                 raise MultiscaleError(f"{who} needs weights of shape ({self.n_sites},), got {np.shape(query.weights)}")
-        if Can.HVP in query.want and np.shape(query.vector) != (self.n_dofs, 3):
+        if Can.HVP in query.want and (query.vector is None or np.shape(query.vector) != (self.n_dofs, 3)):
             raise MultiscaleError(f"{who} needs Query.vector of shape ({self.n_dofs}, 3) for a Hessian–vector product")

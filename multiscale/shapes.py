@@ -87,7 +87,9 @@ class Cylinder(Shape):
         _vector(self.point, "the point of a Cylinder")
         _positive(self.radius, "the radius of a Cylinder")
         if np.linalg.norm(_vector(self.axis, "the axis of a Cylinder")) == 0:
-            raise MultiscaleError("the axis of a Cylinder must not be the zero vector; give a direction such as (0, 0, 1)")
+            raise MultiscaleError(
+                "the axis of a Cylinder must not be the zero vector; give a direction such as (0, 0, 1)"
+            )
 
     def distance(self, X: Array, q: Array | None = None) -> tuple[Array, Array]:
         """Distance to the line − R."""
@@ -109,7 +111,9 @@ class Slab(Shape):
         _vector(self.centre, "the centre of a Slab")
         _positive(self.half_width, "the half_width of a Slab")
         if np.linalg.norm(_vector(self.normal, "the normal of a Slab")) == 0:
-            raise MultiscaleError("the normal of a Slab must not be the zero vector; give a direction such as (0, 1, 0)")
+            raise MultiscaleError(
+                "the normal of a Slab must not be the zero vector; give a direction such as (0, 1, 0)"
+            )
 
     def distance(self, X: Array, q: Array | None = None) -> tuple[Array, Array]:
         """|n·(X − c)| − half width."""
@@ -134,7 +138,9 @@ class Box(Shape):
         _vector(self.centre, "the centre of a Box")
         for h in self.half_lengths:
             if not h > 0:
-                raise MultiscaleError(f"the half_lengths of a Box must be positive (or infinite), got {self.half_lengths}")
+                raise MultiscaleError(
+                    f"the half_lengths of a Box must be positive (or infinite), got {self.half_lengths}"
+                )
 
     def distance(self, X: Array, q: Array | None = None) -> tuple[Array, Array]:
         """The smooth outer distance; zero inside."""
@@ -156,7 +162,9 @@ class Complement(Shape):
 
     def __post_init__(self) -> None:
         if isinstance(self.shape, Box):
-            raise MultiscaleError("a Box has no distance field inside and so no Complement; nest regions the other way round")
+            raise MultiscaleError(
+                "a Box has no distance field inside and so no Complement; nest regions the other way round"
+            )
 
     def rides_on(self) -> tuple[int, ...]:
         """The seeds of the shape within."""
@@ -220,7 +228,9 @@ class SmoothUnion(Shape):
 
     def _parts(self, X: Array, q: Array | None) -> tuple[Array, Array, Array]:
         if q is None:
-            raise MultiscaleError("a SmoothUnion rides on seed dofs: give the shared positions q as well as the points X")
+            raise MultiscaleError(
+                "a SmoothUnion rides on seed dofs: give the shared positions q as well as the points X"
+            )
         r = X[:, None, :] - q[list(self.seeds)][None, :, :]
         norm = np.linalg.norm(r, axis=2)
         lowest = norm.min(axis=1)

@@ -28,9 +28,7 @@ class ByVertices(Nested):
         spacing = MorsePair().equilibrium() * 1.02
         ends = [super(ByVertices, self).__call__(X + [s * spacing / 2, 0, 0], q) for s in (-1, 1)]
         middle = np.abs(X[:, 0] / spacing - np.round(X[:, 0] / spacing)) > 0.25
-        return {
-            r: (np.where(middle, 0.5 * (ends[0][r][0] + ends[1][r][0]), w), g) for r, (w, g) in out.items()
-        }
+        return {r: (np.where(middle, 0.5 * (ends[0][r][0] + ends[1][r][0]), w), g) for r, (w, g) in out.items()}
 
 
 def _model(k, switch, coupler=None):
@@ -75,7 +73,9 @@ def test_values():
 
 
 @pytest.mark.parametrize(
-    ("switch", "force_rate", "strain_rate"), [(Linear(), 1, 1.0), (Cubic(), 2, 1.5), (Quintic(), 3, 1.5)], ids=["C0", "C1", "C2"]
+    ("switch", "force_rate", "strain_rate"),
+    [(Linear(), 1, 1.0), (Cubic(), 2, 1.5), (Quintic(), 3, 1.5)],
+    ids=["C0", "C1", "C2"],
 )
 def test_rates(switch, force_rate, strain_rate):
     """Ghost force k⁻¹, k⁻², k⁻³; strain k⁻¹ (linear: see note), k^−3/2, k^−3/2."""
@@ -93,7 +93,9 @@ def test_rates(switch, force_rate, strain_rate):
 def test_correction_removes_it():
     """The dead load takes the ghost force off to round-off, at the state it is computed at."""
     model = _model(16, Quintic(), GhostCorrected())
-    assert np.abs(model.evaluate(model.interface.reference).forces).max() < 1e-10  # positions of 4 000 Å times a stiffness of 30 eV/Å²
+    assert (
+        np.abs(model.evaluate(model.interface.reference).forces).max() < 1e-10
+    )  # positions of 4 000 Å times a stiffness of 30 eV/Å²
 
 
 def test_equilibrium_spacing():

@@ -25,7 +25,9 @@ def _open(n=120, coupler=None):
     fixed = np.zeros(n, dtype=bool)
     fixed[[0, 1, -2, -1]] = True
     partition = Nested([("atoms", Slab((A * n / 2, 0, 0), (1, 0, 0), 12.0), 10.0)], rest="fem")
-    return HybridModel(Interface(q, {"atoms": ChainRegion(q), "fem": ChainElements(q)}, partition, fixed), coupler or EnergyBlend())
+    return HybridModel(
+        Interface(q, {"atoms": ChainRegion(q), "fem": ChainElements(q)}, partition, fixed), coupler or EnergyBlend()
+    )
 
 
 @pytest.mark.parametrize("coupler", [EnergyBlend, ForceBlend, GhostCorrected], ids=lambda c: c.__name__)
@@ -68,7 +70,20 @@ def test_load_finds_the_critical_stretch_and_brackets_it():
     def broken(q):
         return "broken" if np.diff(q[:, 0]).max() > 1.6 else ""
 
-    steps = list(load(model, x0, advance, start=1.0, stop=1.3, step=0.04, resolution=0.005, event=broken, fmax=1e-6, max_steps=2000))
+    steps = list(
+        load(
+            model,
+            x0,
+            advance,
+            start=1.0,
+            stop=1.3,
+            step=0.04,
+            resolution=0.005,
+            event=broken,
+            fmax=1e-6,
+            max_steps=2000,
+        )
+    )
     first = next(s for s in steps if s.event)
     last = max((s for s in steps if s.load < first.load), key=lambda s: s.load)
     assert first.load - last.load == pytest.approx(0.005, abs=1e-9)
@@ -81,7 +96,18 @@ def test_load_says_when_it_cannot_relax():
     """Not a silent, unconverged state."""
     model = _open()
     with pytest.raises(MultiscaleError, match="relaxation stopped after 1 steps"):
-        list(load(model, shaken(model.interface.reference, 0.1), lambda q, a, b: q, start=0.0, stop=1.0, step=1.0, max_steps=1, fmax=1e-10))
+        list(
+            load(
+                model,
+                shaken(model.interface.reference, 0.1),
+                lambda q, a, b: q,
+                start=0.0,
+                stop=1.0,
+                step=1.0,
+                max_steps=1,
+                fmax=1e-10,
+            )
+        )
 
 
 def test_dynamics_conserves_energy_with_moving_weights():
@@ -107,7 +133,7 @@ def test_dynamics_needs_masses():
     q = model.interface.reference
     with pytest.raises(MultiscaleError, match="positive mass on every shared dof, but dof 64"):
         next(verlet(model, q, np.zeros_like(q), dt=0.01, steps=1))
-    assert (chain().model(EnergyBlend()).interface.masses() == pytest.approx(1.0))
+    assert chain().model(EnergyBlend()).interface.masses() == pytest.approx(1.0)
 
 
 def test_loading_goes_on_exactly_from_any_state():
@@ -120,7 +146,17 @@ def test_loading_goes_on_exactly_from_any_state():
             return "broken" if np.diff(q[:, 0]).max() > 1.6 else ""
 
         return list(
-            load(model, q, lambda q, a, b: q * (b / a), start=start, stop=1.16, step=step, resolution=0.01, event=broken, fmax=1e-5)
+            load(
+                model,
+                q,
+                lambda q, a, b: q * (b / a),
+                start=start,
+                stop=1.16,
+                step=step,
+                resolution=0.01,
+                event=broken,
+                fmax=1e-5,
+            )
         )
 
     whole = run(_open().interface.reference.copy(), 1.0, 0.04)

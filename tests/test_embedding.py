@@ -27,7 +27,9 @@ class Bar:
 def _all():
     n = 7
     images = select([1, 4, 4], n, np.array([[0, 0, 0], [0, 0, 3.84], [0, 0, -3.84]]))
-    caps = link_atoms(np.array([0, 2]), np.array([5, 6]), np.array([0.63, 0.7]), n, outer_shift=np.array([[0, 0, 3.84], [0, 0, 0]]))
+    caps = link_atoms(
+        np.array([0, 2]), np.array([5, 6]), np.array([0.63, 0.7]), n, outer_shift=np.array([[0, 0, 3.84], [0, 0, 0]])
+    )
     z = RNG.normal(size=(2, 3, 3, 3))
     mesh = slaved(Bar(), np.array([[0.5, 0, 0], [1.7, 0, 0]]), np.array([3, 6]), n, z)
     return stack(images, caps, mesh)

@@ -71,7 +71,9 @@ def test_coupler_without_what_it_needs_is_refused():
         can = Can.ENERGY | Can.FORCES
 
     i = Interface(Q, {"atoms": NoWeights(Q), "fem": ChainElements(Q)}, _interface().partition)
-    with pytest.raises(MultiscaleError, match="needs SITE_WEIGHTS of region 'atoms', which offers ENERGY | FORCES.*force_blend"):
+    with pytest.raises(
+        MultiscaleError, match="needs SITE_WEIGHTS of region 'atoms', which offers ENERGY | FORCES.*force_blend"
+    ):
         HybridModel(i, EnergyBlend())
     with pytest.raises(MultiscaleError, match="evaluates a region named 'qm'"):
         HybridModel(_interface(), Subtractive())

@@ -145,7 +145,9 @@ SABOTEURS = [
 ]
 
 
-@pytest.mark.parametrize(("check", "saboteur"), SABOTEURS, ids=[f"{c}-{getattr(s, '__name__', 'Remembers')}" for c, s in SABOTEURS])
+@pytest.mark.parametrize(
+    ("check", "saboteur"), SABOTEURS, ids=[f"{c}-{getattr(s, '__name__', 'Remembers')}" for c, s in SABOTEURS]
+)
 def test_check_catches(check, saboteur):
     """The check that exists for this defect finds it."""
     results = examine(saboteur, only=[check])
@@ -163,7 +165,10 @@ def test_kinks_are_told_from_jumps_and_slopes():
     from multiscale.testing.checks import continuity
     from multiscale.testing.problems import moving
 
-    growth = {s.__name__: continuity(EnergyBlend, {"moving": moving(switch=s())})[0].measured for s in (Linear, Cubic, Quintic)}
+    growth = {
+        s.__name__: continuity(EnergyBlend, {"moving": moving(switch=s())})[0].measured
+        for s in (Linear, Cubic, Quintic)
+    }
     assert growth["Linear"] > 3.5  # a jump of F: F″ grows as 1/h²
     assert 1.5 < growth["Cubic"] < 3.0  # a kink of F: as 1/h, up to where it falls between samples
     assert growth["Quintic"] < 1.1

@@ -25,7 +25,9 @@ from multiscale.regions.ml import MLRegion
 SKIN = 7.74
 
 
-def bracket(material: CrackMaterial, radius: float, step: float = 0.02, resolution: float = 0.0025) -> tuple[float, float, int]:
+def bracket(
+    material: CrackMaterial, radius: float, step: float = 0.02, resolution: float = 0.0025
+) -> tuple[float, float, int]:
     """K/K_G of the last intact and of the first broken state, and the number of free atoms."""
     crystal, field, K_G = diamond_111(material.a, radius + SKIN), material.field, material.K_griffith
     X = crystal.positions

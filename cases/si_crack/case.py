@@ -114,7 +114,14 @@ class SiliconCrack(Case):
 
     @staticmethod
     def _load(
-        run: Any, crack: HybridCrack, model: HybridModel, name: str, step: float, finest: float, fmax: float, q: Any = None
+        run: Any,
+        crack: HybridCrack,
+        model: HybridModel,
+        name: str,
+        step: float,
+        finest: float,
+        fmax: float,
+        q: Any = None,
     ) -> list[Step]:
         """Raise K from K_G until a crossing bond breaks; returns the relaxed states, the last one broken."""
         K_G, watch, n = crack.material.K_griffith, crack.watch(), crack.n_free

@@ -32,7 +32,18 @@ class History:
             return []
         a = found.arrays
         return [
-            Step(k, q, None, np.zeros_like(q), float("nan"), 0, True, float(a["loads"][k]), str(a["events"][k]), float(a["increments"][k]))
+            Step(
+                k,
+                q,
+                None,
+                np.zeros_like(q),
+                float("nan"),
+                0,
+                True,
+                float(a["loads"][k]),
+                str(a["events"][k]),
+                float(a["increments"][k]),
+            )
             for k, q in enumerate(a["states"])
         ]
 

@@ -11,7 +11,12 @@ from matplotlib.tri import Triangulation
 
 from multiscale.fracture.hybrid import HybridCrack
 
-COLOURS = {"quantum core": "#c1121f", "quantum buffer": "#f4a261", "free atoms": "#1d3557", "slaved to the mesh": "#8ecae6"}
+COLOURS = {
+    "quantum core": "#c1121f",
+    "quantum buffer": "#f4a261",
+    "free atoms": "#1d3557",
+    "slaved to the mesh": "#8ecae6",
+}
 
 
 def draw(data: dict[str, Any]) -> Any:
@@ -31,7 +36,9 @@ def draw(data: dict[str, Any]) -> Any:
             axis.set(xlim=(-reach, reach), ylim=(-reach, reach))
     axes[0].set_ylabel("y = [111], Å")
     axes[0].set_title("one piece of matter: atoms in a finite-element disc")
-    axes[1].set_title(f"the tip at K = {states[-2 if len(states) > 1 else -1].load / crack.material.K_griffith:.3f} K_G")
+    axes[1].set_title(
+        f"the tip at K = {states[-2 if len(states) > 1 else -1].load / crack.material.K_griffith:.3f} K_G"
+    )
     axes[1].legend(loc="upper left", fontsize=8, framealpha=0.9)
     figure.colorbar(image, ax=axes[1], label="σ_yy of the far field, GPa", shrink=0.85)
     _curves(axes[2], crack, data)
@@ -44,7 +51,9 @@ def _field(axis: Any, crack: HybridCrack, interface: Any, q: Any) -> Any:
     x = interface.place("fem", q)
     stress = region.cell_stress(x)[:, 1, 1]
     corners = Triangulation(x[:, 0], x[:, 1], crack.mesh.cells)
-    return axis.tripcolor(corners, facecolors=stress, cmap="RdBu_r", vmin=-8, vmax=8, edgecolors="#00000018", linewidth=0.15)
+    return axis.tripcolor(
+        corners, facecolors=stress, cmap="RdBu_r", vmin=-8, vmax=8, edgecolors="#00000018", linewidth=0.15
+    )
 
 
 def _atoms(axis: Any, crack: HybridCrack, interface: Any, q: Any, size: float, bonds: bool) -> None:
@@ -62,7 +71,9 @@ def _atoms(axis: Any, crack: HybridCrack, interface: Any, q: Any, size: float, b
         axis.add_collection(LineCollection(ends[~gone], colors="#555555", linewidths=1.0, zorder=2))
         opening = gone & (watch.lengths(x[: crack.n_free]) < 6.0)
         axis.add_collection(
-            LineCollection(ends[opening], colors="#d00000", linewidths=1.0, linestyles="dotted", zorder=2, label="broken bonds")
+            LineCollection(
+                ends[opening], colors="#d00000", linewidths=1.0, linestyles="dotted", zorder=2, label="broken bonds"
+            )
         )
     for name, colour in COLOURS.items():
         mine = kind == name
@@ -77,7 +88,9 @@ def _curves(axis: Any, crack: HybridCrack, data: dict[str, Any]) -> None:
         if name not in data:
             continue
         states = data[name]
-        first_intact = int(np.argmin(np.where(watch.crossing & ~watch.broken(states[0].q[: crack.n_free]), watch.x, np.inf)))
+        first_intact = int(
+            np.argmin(np.where(watch.crossing & ~watch.broken(states[0].q[: crack.n_free]), watch.x, np.inf))
+        )
         lengths = [watch.lengths(s.q[: crack.n_free])[first_intact] for s in states]
         axis.plot([s.load / K_G for s in states], lengths, style, ms=4, label=name)
     axis.axhline(3.0, color="#d00000", ls=":", lw=1)

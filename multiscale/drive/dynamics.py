@@ -16,7 +16,9 @@ from ..types import Array, MultiscaleError
 from .step import Step
 
 
-def verlet(model: HybridModel, q: Array, velocities: Array, *, dt: float, steps: int, masses: Array | None = None) -> Iterator[Step]:
+def verlet(
+    model: HybridModel, q: Array, velocities: Array, *, dt: float, steps: int, masses: Array | None = None
+) -> Iterator[Step]:
     """Integrate Newton's equations; a generator of steps (the start included), collective.
 
     Parameters
@@ -38,7 +40,9 @@ def verlet(model: HybridModel, q: Array, velocities: Array, *, dt: float, steps:
     m = np.asarray(model.interface.masses() if masses is None else masses, dtype=float)[:, None]
     if not (np.isfinite(m).all() and (m > 0).all()):
         bad = int(np.flatnonzero(~(m[:, 0] > 0))[0])
-        raise MultiscaleError(f"dynamics needs a positive mass on every shared dof, but dof {bad} has {m[bad, 0]!r}; give masses=")
+        raise MultiscaleError(
+            f"dynamics needs a positive mass on every shared dof, but dof {bad} has {m[bad, 0]!r}; give masses="
+        )
     free = ~model.interface.fixed
     q, v = np.array(q, dtype=float), np.where(free, velocities, 0.0)
     state = model.evaluate(q)

@@ -68,7 +68,9 @@ def precondition(model: HybridModel, q: Array, free: BoolArray) -> Preconditione
         if factors is not None:
             return Preconditioner(free, factors, shift)
         shift = max(4.0 * shift, _FIRST_SHIFT * scale)
-    raise MultiscaleError("the regions' stiffness has no positive definite shift: are all dofs of the model held by some region?")
+    raise MultiscaleError(
+        "the regions' stiffness has no positive definite shift: are all dofs of the model held by some region?"
+    )
 
 
 def _positive(matrix: Any) -> Any:

@@ -73,7 +73,9 @@ def relax(
     steps, evaluations = 0, 0
     while True:
         last = None
-        for last in walk(model, q, state, free, p, fmax, min(refresh, max_steps - steps), max_move, memory, energy_noise):
+        for last in walk(
+            model, q, state, free, p, fmax, min(refresh, max_steps - steps), max_move, memory, energy_noise
+        ):
             # A walk begins with the state that the one before it ended with.
             if last.index > 0 or steps == 0:
                 yield replace(last, index=steps + last.index, evaluations=evaluations + last.evaluations)
@@ -122,7 +124,7 @@ def _lbfgs(
             d = -p(g)
             slope = float(np.sum(g * d))
         capped = _cap(d, max_move)
-        slope *= float(np.linalg.norm(capped) / max(np.linalg.norm(d), 1e-300))
+        slope *= float(np.linalg.norm(capped)) / max(float(np.linalg.norm(d)), 1e-300)
         q_new, new, tried = _backtrack(model, q, state, capped, slope, free, noise)
         evaluations += tried
         s, y = q_new - q, -np.where(free, new.forces, 0.0) - g
@@ -153,17 +155,18 @@ def _backtrack(
     """Halve the step until the energy falls enough; where energies are equal within noise, until the forces do not grow."""
     t, now = 1.0, np.linalg.norm(np.where(free, state.forces, 0.0))
     tolerance = max(noise, 4e-15 * sum(abs(e) for e in (*state.parts.values(), state.energy or 0.0)))
-    for tried in range(1, 13):
-        trial = q + t * d
+    tried = 0
+    while True:
+        trial, tried = q + t * d, tried + 1
         new = model.evaluate(trial)
         rise = float(new.energy or 0.0) - float(state.energy or 0.0)
         enough = rise <= 1e-4 * t * slope
         level = abs(rise) <= tolerance and np.linalg.norm(np.where(free, new.forces, 0.0)) <= 1.5 * now
-        if enough or level:
-            break
+        if enough or level or tried == 12:
+            return trial, new, tried
         # The minimum of the parabola through E(0), E'(0) and E(t), kept within [0.1, 0.5] of the last try.
-        t *= float(np.clip(-0.5 * slope * t / max(rise - slope * t, 1e-300), 0.1, 0.5))
-    return trial, new, tried
+        parabola = -0.5 * slope * t / max(rise - slope * t, 1e-300)
+        t *= min(max(parabola, 0.1), 0.5)
 
 
 def _anderson(

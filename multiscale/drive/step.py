@@ -53,4 +53,5 @@ class Step:
         """One line for a log."""
         load = f"load {self.load:.5g}  " if self.load is not None else ""
         energy = f"E {self.energy:.8f} eV  " if self.energy is not None else ""
-        return f"step {self.index:4d}  {load}{energy}max|F| {self.max_force:.2e} eV/Å  {self.evaluations} evaluations  {self.event}".rstrip()
+        work = f"max|F| {self.max_force:.2e} eV/Å  {self.evaluations} evaluations"
+        return f"step {self.index:4d}  {load}{energy}{work}  {self.event}".rstrip()

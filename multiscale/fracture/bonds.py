@@ -57,7 +57,7 @@ class BondWatch:
         return self.lengths(x) > self.limit
 
     def front(self, x: Array) -> float:
-        """x of the last broken crossing bond of the unbroken row of them, Å (−∞ if none is broken)."""
+        """X of the last broken crossing bond of the unbroken row of them, Å (−∞ if none is broken)."""
         order = np.argsort(self.x[self.crossing])
         at, gone = self.x[self.crossing][order], self.broken(x)[self.crossing][order]
         first = int(np.argmin(gone)) if not gone.all() else len(gone)

@@ -1,11 +1,11 @@
 """A crack whose tip is atoms and whose far field is a mesh: the shared dofs, regions and loads.
 
-    r < r_free              free atoms (the atomistic region; a quantum core may lie over its middle)
-    r_free … + blend        atoms slaved to the mesh, weights blending from the atoms to the continuum
-    … + one reach           pad: slaved atoms that only surround counted ones
-    … R                     finite elements; the K-field on the outer circle, free crack faces
+r < r_free              free atoms (the atomistic region; a quantum core may lie over its middle)
+r_free … + blend        atoms slaved to the mesh, weights blending from the atoms to the continuum
+… + one reach           pad: slaved atoms that only surround counted ones
+… R                     finite elements; the K-field on the outer circle, free crack faces
 
-    q = [free atoms, mesh nodes],     x_slaved = X + u(X) + Z : sym ∇u
+q = [free atoms, mesh nodes],     x_slaved = X + u(X) + Z : sym ∇u
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ class HybridCrack:
         """The K-field at every shared dof (n_q, 3), Å; K in MPa·√m."""
         kfield, n = self.material.field, self.n_free
         atoms = self._with_shift(self.crystal.positions[:n], self.crystal.basis[:n], K, tip)
-        return np.concatenate([atoms, kfield.displacement(self.mesh.nodes, K, tip, crack_faces(self.mesh, tip))])
+        return np.concatenate(
+            [atoms, kfield.displacement(self.mesh.nodes, K, tip, crack_faces(self.mesh, tip).astype(float))]
+        )
 
     def _with_shift(self, X: Array, basis: IntArray, K: float, tip: tuple[float, float]) -> Array:
         """Displacement of the K-field and the inner shift of its strain."""
@@ -134,7 +136,11 @@ class HybridCrack:
         """All atoms: the free ones, then those slaved to the mesh."""
         c, m = self.crystal, self.material
         region = MLRegion(
-            m.model, symbols=[m.symbol] * len(c.positions), positions=c.positions, cell=self.cell, pbc=(False, False, True)
+            m.model,
+            symbols=[m.symbol] * len(c.positions),
+            positions=c.positions,
+            cell=self.cell,
+            pbc=(False, False, True),
         )
         rest = slice(self.n_free, None)
         # The atoms of a cell whose centre is just outside the hole may lie half a bond inside it.

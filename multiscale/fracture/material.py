@@ -1,6 +1,6 @@
 """Constants of a brittle crystal, all computed from one interatomic model: nothing is put in by hand.
 
-    C_ij and inner shifts by strain differences, γ from a slab, K_G from (C, γ), all in the crack's frame
+C_ij and inner shifts by strain differences, γ from a slab, K_G from (C, γ), all in the crack's frame
 """
 
 from __future__ import annotations

@@ -50,8 +50,15 @@ Pair = Callable[[Array], tuple[Array, Array, Array]]
 class _Bonds(Region):
     """Sites made of bonds: e_s = Σ_b c_sb φ(L_b). Atoms and elements differ only in the table of bonds."""
 
-    can: ClassVar[Can] = (
-        Can.ENERGY | Can.FORCES | Can.SITE_ENERGIES | Can.SITE_WEIGHTS | Can.STRESS | Can.HVP | Can.SUBSETS | Can.STIFFNESS
+    can = (
+        Can.ENERGY
+        | Can.FORCES
+        | Can.SITE_ENERGIES
+        | Can.SITE_WEIGHTS
+        | Can.STRESS
+        | Can.HVP
+        | Can.SUBSETS
+        | Can.STIFFNESS
     )
 
     def __init__(self, reference: Array, pair: Pair, period: float | None):
@@ -91,7 +98,11 @@ class _Bonds(Region):
         mine = np.zeros(self.n_sites)
         mine[self.team.share(self.n_sites)] = 1.0
         w = mine if query.weights is None else mine * query.weights
-        active = np.flatnonzero((w != 0)[self._site]) if Can.SITE_ENERGIES not in query.want else np.flatnonzero(mine[self._site])
+        active = (
+            np.flatnonzero((w != 0)[self._site])
+            if Can.SITE_ENERGIES not in query.want
+            else np.flatnonzero(mine[self._site])
+        )
         s, i, j = self._site[active], self._i[active], self._j[active]
         d = x[j, 0] - x[i, 0] + self._shift[active]
         phi, d1, d2 = self.pair(np.abs(d))

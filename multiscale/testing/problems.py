@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..coupler import Coupler
-from ..embedding import select
+from ..embedding import Embedding, select
 from ..interface import Interface, Overlay
 from ..model import HybridModel
 from ..partition import Nested
@@ -81,7 +81,7 @@ def _chain_interface(
     ring = n * a if period else None
     middle = 0.5 * (n - 1) * a
     cluster = np.arange(n // 2 - 7, n // 2 + 8)
-    regions = {
+    regions: dict[str, Region | tuple[Region, Embedding]] = {
         "atoms": ChainRegion(q, pairs["atoms"], ring),
         "fem": second(q, pairs["fem"], ring),
         "qm": (ChainRegion(q[cluster], pairs["qm"]), select(cluster, n)),
@@ -93,7 +93,13 @@ def _chain_interface(
 
 
 def chain(
-    *, period: bool = True, n: int = 96, blend: int = 8, switch: Switch | None = None, twins: bool = False, limit: bool = False
+    *,
+    period: bool = True,
+    n: int = 96,
+    blend: int = 8,
+    switch: Switch | None = None,
+    twins: bool = False,
+    limit: bool = False,
 ) -> Problem:
     """The chain: atoms in the middle, elements around, a blend of ``blend`` atoms between."""
     a = MorsePair().equilibrium()
@@ -110,7 +116,9 @@ def chain(
     if not period:
         interior[:8] = interior[-8:] = False
     name = "twins" if twins else "limit" if limit else "chain" if period else "open"
-    return Problem(name, build, interior, not period, lambda s: _stretched(n, a, s, period), "atoms" if twins or limit else "")
+    return Problem(
+        name, build, interior, not period, lambda s: _stretched(n, a, s, period), "atoms" if twins or limit else ""
+    )
 
 
 def _stretched(n: int, a: float, s: float, period: bool) -> Array:
@@ -133,7 +141,10 @@ def moving(*, n: int = 64, switch: Switch | None = None) -> Problem:
             "ml_qm": (ChainRegion(q[cluster], MorsePair()), select(cluster, n + 1)),
         }
         partition = Nested(
-            [("atoms", SmoothUnion((n,), 5.0 * a, 1.0), 5.0 * a)], rest="fem", switch=switch or Quintic(), frame="current"
+            [("atoms", SmoothUnion((n,), 5.0 * a, 1.0), 5.0 * a)],
+            rest="fem",
+            switch=switch or Quintic(),
+            frame="current",
         )
         overlays = {"qm": Overlay(Slab((n // 2 * a, 0, 0), (1, 0, 0), 1.5 * a), 3.0 * a)}
         return Interface(q, regions, partition, overlays=overlays)

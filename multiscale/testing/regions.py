@@ -1,12 +1,13 @@
 """Checks of regions: the contract of :mod:`multiscale.region`, measured.
 
-    Σ w e = E,   e = ∂E/∂w,   F = −∂E/∂x at random w,   stress = ∂E/∂ε,   HVP and stiffness = −∂F/∂x,
-    reach,   the sum over a team = one rank,   zero weights cost nothing and change nothing,   purity,   adjoint of the sites
+Σ w e = E,   e = ∂E/∂w,   F = −∂E/∂x at random w,   stress = ∂E/∂ε,   HVP and stiffness = −∂F/∂x,
+reach,   the sum over a team = one rank,   zero weights cost nothing and change nothing,   purity,   adjoint of the sites
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -44,6 +45,10 @@ def _relative(difference: float, scale: float, floor: float = 1e-6) -> float:
     return abs(difference) / max(abs(scale), floor)
 
 
+def _along(region: Region, x: Array, v: Array, w: Array | None, h: float) -> float:
+    return _energy(region, x + h * v, w)
+
+
 def forces(make: Make, x: Array, bound: float) -> list[Result]:
     """F against central differences of E at random weights, along random directions and along the hardest dof."""
     region, w = make(), _weights(make())
@@ -54,7 +59,7 @@ def forces(make: Make, x: Array, bound: float) -> list[Result]:
     single = np.zeros_like(x)
     single[int(np.argmax(np.linalg.norm(f, axis=1)))] = 1.0
     for v in [*directions, single]:
-        slope = _slope(lambda h, v=v: _energy(region, x + h * v, w), _H)
+        slope = _slope(partial(_along, region, x, v, w), _H)
         worst = max(worst, _relative(slope + float(np.sum(f * v)), float(np.abs(f).max() * np.linalg.norm(v))))
     return [Result("forces", type(region).__name__, worst, bound, worst <= bound, "|F + ∂E/∂x|/|F| at random weights")]
 
@@ -74,7 +79,9 @@ def site_energies(make: Make, x: Array, bound: float) -> list[Result]:
     return [Result("site energies", type(region).__name__, worst, 1e-10, worst <= 1e-10, "Σ w e = E and e = ∂E/∂w")]
 
 
-def stress(make: Make, x: Array, bound: float, strained: Callable[[Region, Array], Region] | None = None) -> list[Result]:
+def stress(
+    make: Make, x: Array, bound: float, strained: Callable[[Region, Array], Region] | None = None
+) -> list[Result]:
     """The virial against central differences under homogeneous strains; ``strained(region, F)`` carries a cell along."""
     region, w = make(), _weights(make())
     if Can.STRESS not in region.can:
@@ -91,7 +98,9 @@ def stress(make: Make, x: Array, bound: float, strained: Callable[[Region, Array
             moved = strained(region, deform) if strained else region
             return _energy(moved, x @ deform.T, w)
 
-        worst = max(worst, _relative(_slope(energy, _H) - 0.5 * (virial[i, j] + virial[j, i]), float(np.abs(virial).max())))
+        worst = max(
+            worst, _relative(_slope(energy, _H) - 0.5 * (virial[i, j] + virial[j, i]), float(np.abs(virial).max()))
+        )
     return [Result("stress", type(region).__name__, worst, 10 * bound, worst <= 10 * bound, "virial − ∂E/∂ε")]
 
 
@@ -113,7 +122,9 @@ def curvature(make: Make, x: Array, bound: float) -> list[Result]:
         product = (region.stiffness(x, w) @ v.ravel()).reshape(-1, 3)
         worst = _relative(float(np.abs(product - want).max()), float(np.abs(want).max()))
         # A preconditioner may be approximate; one that is not even close is useless.
-        out.append(Result("stiffness", type(region).__name__, worst, 0.5, worst <= 0.5, "K·v + ∂F·v (may be approximate)"))
+        out.append(
+            Result("stiffness", type(region).__name__, worst, 0.5, worst <= 0.5, "K·v + ∂F·v (may be approximate)")
+        )
     return out
 
 
@@ -130,7 +141,11 @@ def reach(make: Make, x: Array, bound: float) -> list[Result]:
     changed = np.abs(after - before) > 1e-12 * max(float(np.abs(before).max()), 1e-12)
     farthest = float(region.distances(x, k)[changed].max(initial=0.0))
     limit = region.reach + 0.1
-    return [Result("reach", type(region).__name__, farthest, limit, farthest <= limit, "Å; farthest site that felt a dof move")]
+    return [
+        Result(
+            "reach", type(region).__name__, farthest, limit, farthest <= limit, "Å; farthest site that felt a dof move"
+        )
+    ]
 
 
 def team(make: Make, x: Array, bound: float) -> list[Result]:
@@ -150,7 +165,16 @@ def team(make: Make, x: Array, bound: float) -> list[Result]:
             if exact is not None:
                 total = np.sum([getattr(s, name) for s in shares], axis=0)
                 worst = max(worst, _relative(float(np.abs(total - exact).max()), float(np.abs(exact).max())))
-    return [Result("team", make().__class__.__name__, worst, 1e-11, worst <= 1e-11, "sum over 2 and 3 members − one rank, relative")]
+    return [
+        Result(
+            "team",
+            make().__class__.__name__,
+            worst,
+            1e-11,
+            worst <= 1e-11,
+            "sum over 2 and 3 members − one rank, relative",
+        )
+    ]
 
 
 def subsets(make: Make, x: Array, bound: float) -> list[Result]:
@@ -163,8 +187,12 @@ def subsets(make: Make, x: Array, bound: float) -> list[Result]:
     assert a.energy is not None and b.energy is not None and both.energy is not None
     assert a.forces is not None and b.forces is not None and both.forces is not None
     worst = _relative(a.energy + b.energy - both.energy, both.energy)
-    worst = max(worst, _relative(float(np.abs(a.forces + b.forces - both.forces).max()), float(np.abs(both.forces).max()), 1e-3))
-    return [Result("subsets", type(region).__name__, worst, 1e-10, worst <= 1e-10, "E(w) + E(1 − w) = E(1), and the forces")]
+    worst = max(
+        worst, _relative(float(np.abs(a.forces + b.forces - both.forces).max()), float(np.abs(both.forces).max()), 1e-3)
+    )
+    return [
+        Result("subsets", type(region).__name__, worst, 1e-10, worst <= 1e-10, "E(w) + E(1 − w) = E(1), and the forces")
+    ]
 
 
 def purity(make: Make, x: Array, bound: float) -> list[Result]:
@@ -180,7 +208,16 @@ def purity(make: Make, x: Array, bound: float) -> list[Result]:
     scale = max(float(np.abs(first.forces).max()), 1e-3)
     # A neighbour list rebuilt on the way may sum in another order; an SCF may start elsewhere: round-off, or the region's own bound.
     limit = max(bound * 1e-2, 1e-11)
-    return [Result("purity", type(region).__name__, worst / scale, limit, worst / scale <= limit, "change after another question")]
+    return [
+        Result(
+            "purity",
+            type(region).__name__,
+            worst / scale,
+            limit,
+            worst / scale <= limit,
+            "change after another question",
+        )
+    ]
 
 
 def adjoint(make: Make, x: Array, bound: float) -> list[Result]:
@@ -197,7 +234,11 @@ def matter(make: Make, x: Array, bound: float) -> list[Result]:
     """Matter, area and masses have the right shapes and are not negative; shapes of answers too."""
     r = make()
     shapes = [np.shape(r.matter) == (r.n_sites,), np.shape(r.area) == (r.n_sites,), np.shape(r.masses()) == (r.n_dofs,)]
-    shapes += [bool((r.masses() > 0).all()), bool((np.asarray(r.matter) >= 0).all()), np.shape(r.sites(x)) == (r.n_sites, 3)]
+    shapes += [
+        bool((r.masses() > 0).all()),
+        bool((np.asarray(r.matter) >= 0).all()),
+        np.shape(r.sites(x)) == (r.n_sites, 3),
+    ]
     shapes += [np.shape(r.reference) == (r.n_dofs, 3), bool(r.covers(r.sites(r.reference)).all())]
     wrong = float(len(shapes) - sum(shapes))
     return [Result("attributes", type(r).__name__, wrong, 0.0, wrong == 0.0, "attributes of wrong shape or sign")]
