@@ -61,7 +61,8 @@ def coverage(interface: Interface, coupler: Coupler, q: Array) -> dict[str, Arra
     counts = coupler.count(q, interface)
     at = q if interface.moving else interface.reference
     X = {r: interface.regions[r].sites(interface.place(r, at)) for r in counts}
-    shares = {r: interface.partition(interface.weighing_points(r, at), at) for r in X}
+    asked = {r: interface.weighing_points(r, at) for r in X}
+    shares = {r: interface.partition(asked[r], at) for r in X}
     out = {}
     for r, points in X.items():
         region, total = interface.regions[r], np.zeros(len(points))
@@ -75,7 +76,7 @@ def coverage(interface: Interface, coupler: Coupler, q: Array) -> dict[str, Arra
                 known |= hit if s in interface.shared else False
         for s in interface.shared:
             if not (region.discrete and interface.regions[s].discrete):
-                total += np.where(known, shares[r][s][0] * interface.regions[s].covers(points), 0.0)
+                total += np.where(known, shares[r][s][0] * interface.regions[s].covers(asked[r]), 0.0)
         out[r] = np.where(region.matter > 0, np.where(known, total, 1.0 + total), 1.0)
     return out
 

@@ -131,9 +131,9 @@ def test_forces_are_the_gradient_of_the_energy(dim, coupler):
 def test_relaxation_of_a_vacancy(coupler):
     """By energies or by Anderson mixing: the vacancy's neighbours move, the far field hardly does."""
     block = Block("lj", 3, vacancy=True)
-    model = HybridModel(block.interface(strict=False), coupler)
+    model = block.model(coupler)
     start = block.stretched(gradient(3, 0.005))
-    model.prepare(Block("lj", 3).stretched(gradient(3, 0.005)) if False else start)
+    model.prepare(start)
     last = settle(model, start, fmax=1e-5, max_steps=60)
     assert last.converged and last.index <= 40
     moved = np.linalg.norm(last.q - start, axis=1)
@@ -147,12 +147,12 @@ def test_relaxation_of_a_vacancy(coupler):
 @pytest.mark.parametrize("size", [1.0, 1.3], ids=["coincident", "fitted"])
 @pytest.mark.parametrize("dim", [2, 3])
 def test_sharp_pad(dim, size):
-    """FEAt's form: pad atoms follow the mesh, the edge of the mesh's hole follows the free atoms. Found 2e-14 … 8e-14 eV/Å."""
+    """FEAt's form: pad atoms follow the mesh, the edge of its hole follows the free atoms. Found 2e-14 … 8e-14 eV/Å."""
     block = SharpBlock("lj", dim, size=size)
     assert patch(block, SharpPad()).max() <= 1e-10
     fem, place = block.fem()
     edge = place.own < 0
-    assert edge.sum() > 10 and np.array_equal(place.place(block.reference)[edge], fem.reference[edge])
+    assert edge.sum() > 10 and np.abs(place.place(block.reference) - fem.reference).max() < 1e-12
     q = block.stretched(gradient(dim, 0.02))
     deformed = fem.reference @ (np.eye(3) + gradient(dim, 0.02)).T
     assert np.abs(place.place(q) - deformed).max() < 1e-10
@@ -184,7 +184,7 @@ def test_sharp_pad_and_corrected_blend_agree_on_a_vacancy():
         (SharpBlock("lj", 3, vacancy=True), SharpPad()),
         (Block("lj", 3, free=8.2, half=19.0, vacancy=True), ForceBlend()),
     ):
-        model = HybridModel(block.interface(strict=False), coupler)
+        model = block.model(coupler)
         last = settle(model, block.reference, fmax=1e-5, max_steps=80)
         assert last.converged
         near = np.argsort(np.linalg.norm(block.reference[: block.n_free], axis=1))[:12]

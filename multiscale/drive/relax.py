@@ -58,7 +58,7 @@ def relax(
     energy_noise : float
         eV; energies closer than this are equal (set it to the SCF tolerance of a quantum region).
     refresh : int
-        The stiffness is assembled anew whenever this many steps have not been enough.
+        The stiffness is assembled anew whenever this many steps have not been enough (12 at most without an energy).
 
     Yields
     ------
@@ -70,11 +70,13 @@ def relax(
     p = preconditioner or precondition(model, q, free)
     state = model.evaluate(q)
     walk = _lbfgs if state.energy is not None else _anderson
+    # Without an energy to go down, only a fresh stiffness leads through an instability to the next equilibrium.
+    span = refresh if state.energy is not None else min(refresh, 12)
     steps, evaluations = 0, 0
     while True:
         last = None
         for last in walk(
-            model, q, state, free, p, fmax, min(refresh, max_steps - steps), max_move, memory, energy_noise
+            model, q, state, free, p, fmax, min(span, max_steps - steps), max_move, memory, energy_noise
         ):
             # A walk begins with the state that the one before it ended with.
             if last.index > 0 or steps == 0:
