@@ -12,13 +12,14 @@ release = version = multiscale.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "examples"]
 html_theme = "alabaster"
 html_theme_options = {
     "description": "Quantum, machine-learned and finite-element matter in one run",
     "page_width": "64rem",
 }
 html_static_path: list[str] = []
+autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the numpydoc sections say types with shapes and units
 # The pages can be built where an optional library is not installed.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +33,51 @@ class Interpolates(Protocol):
 
     def gradient(self, points: Array, tolerance: float = 1e-6) -> Sequence[Any]:
         """Sparse (n, n_nodes) matrices of ∂N/∂X_j, one per mesh dimension j."""
+
+
+@dataclass(frozen=True)
+class _Copies:
+    """An affine map's rows that copy a shared dof, each another one, and the matrix of the others over the dofs that they use.
+
+    Most rows are copies: indexing moves them several times faster than a sparse product, which is felt in models as cheap as
+    Stillinger–Weber. Contiguous copies (all atoms, all nodes) are slices, the others index arrays.
+    """
+
+    source: slice | IntArray
+    target: slice | IntArray
+    others: slice | IntArray
+    used: slice | IntArray
+    matrix: Any
+
+    @classmethod
+    def of(cls, matrix: Any) -> _Copies | None:
+        """Found in the entries themselves; None where two rows copy the same dof or too few rows are copies."""
+        m = sp.csr_matrix(matrix, copy=True)
+        m.sum_duplicates()
+        if m.nnz == 0:
+            return None
+        single = np.diff(m.indptr) == 1
+        # Rows without an entry point at the next row's, or past the end: they are masked out.
+        first = np.minimum(m.indptr[:-1], m.nnz - 1)
+        column = m.indices[first].reshape(-1, 3)
+        one = (single & (m.data[first] == 1.0)).reshape(-1, 3)
+        copied = one.all(axis=1) & (column[:, 0] % 3 == 0) & (np.diff(column, axis=1) == 1).all(axis=1)
+        target, others = np.flatnonzero(copied), np.flatnonzero(~copied)
+        source = column[target, 0].astype(np.int64) // 3
+        if 2 * len(target) < len(copied) or len(np.unique(source)) < len(source):
+            return None
+        if len(others) == 0:
+            return cls(_slice(source), _slice(target), _slice(others), _slice(others), None)
+        rest = m[(3 * others[:, None] + np.arange(3)).ravel()]
+        used = np.unique(rest.indices // 3)
+        rest = rest[:, (3 * used[:, None] + np.arange(3)).ravel()]
+        return cls(_slice(source), _slice(target), _slice(others), _slice(used), rest)
+
+
+def _slice(indices: IntArray) -> slice | IntArray:
+    """The same as a slice where the indices are contiguous."""
+    contiguous = len(indices) > 0 and (np.diff(indices) == 1).all()
+    return slice(int(indices[0]), int(indices[-1]) + 1) if contiguous else indices
 
 
 @dataclass(frozen=True)
@@ -62,15 +108,39 @@ class Embedding:
 
     def place(self, q: Array) -> Array:
         """X = M q + b, (n_x, 3) Å."""
-        return (self.matrix @ q.ravel()).reshape(-1, 3) + self.offset
+        x = self.push(q)
+        x += self.offset
+        return x
 
     def pull(self, f: Array) -> Array:
         """Mᵀ f: forces (n_x, 3) on the region's dofs to forces (n_q, 3) on the shared ones."""
-        return (self.matrix.T @ f.ravel()).reshape(-1, 3)
+        copies = self._copies
+        if copies is None:
+            return (self._transpose @ f.ravel()).reshape(-1, 3)
+        out = np.zeros((self.n_q, 3))
+        out[copies.source] = f[copies.target]
+        if copies.matrix is not None:
+            out[copies.used] += (copies.matrix.T @ f[copies.others].ravel()).reshape(-1, 3)
+        return out
 
     def push(self, v: Array) -> Array:
         """M v: a displacement of the shared dofs to one of the region's."""
-        return (self.matrix @ v.ravel()).reshape(-1, 3)
+        copies = self._copies
+        if copies is None:
+            return (self.matrix @ v.ravel()).reshape(-1, 3)
+        out = np.empty((self.n_x, 3))
+        out[copies.target] = v[copies.source]
+        if copies.matrix is not None:
+            out[copies.others] = (copies.matrix @ v[copies.used].ravel()).reshape(-1, 3)
+        return out
+
+    @cached_property
+    def _transpose(self) -> Any:
+        return self.matrix.T.tocsr()
+
+    @cached_property
+    def _copies(self) -> _Copies | None:
+        return _Copies.of(self.matrix)
 
     def restrict(self, f: Array) -> Array:
         """Keep the forces on copied dofs and discard those on slaved ones; (n_q, 3)."""
@@ -175,6 +245,8 @@ def slaved(
     matrix = _blocks(mesh.shape(points, tolerance))
     if inner_shift is not None:
         z = 0.5 * (inner_shift + inner_shift.transpose(0, 1, 3, 2))
+        # Symmetry makes most of it zero, which a rotation leaves as round-off: it is not worth its place in the matrix.
+        z = np.where(np.abs(z) > 1e-12 * np.abs(z).max(initial=0.0), z, 0.0)
         for j, d in enumerate(mesh.gradient(points, tolerance)):
             d = sp.coo_matrix(d)
             # x_i += Σ_k z[a, i, k, j] ∂u_k/∂X_j: a 3×3 block (i, k) per (atom, node) pair.
@@ -183,6 +255,7 @@ def slaved(
             data = z[d.row, :, :, j] * d.data[:, None, None]
             matrix = matrix + sp.csr_matrix((data.ravel(), (rows.ravel(), cols.ravel())), shape=matrix.shape)
     matrix = matrix.tocsr()
+    matrix.eliminate_zeros()
     offset = points - (matrix @ np.asarray(mesh.nodes).ravel()).reshape(-1, 3)
     return Embedding((matrix @ to_nodes.matrix).tocsr(), offset, np.full(n, -1, dtype=np.int64))
 

@@ -124,7 +124,9 @@ class HybridModel:
         q = np.asarray(q, dtype=float)
         if q.shape != self.interface.reference.shape:
             raise MultiscaleError(f"the model needs positions of shape {self.interface.reference.shape}, got {q.shape}")
-        gates.finite(q)
+        # Row by row only to name the culprit: that is slower than everything else here.
+        if not np.isfinite(q).all():
+            gates.finite(q)
         self.evaluations += 1
         return self.coupler.evaluate(q, self.interface, self.ask, self._prepared)
 

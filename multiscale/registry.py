@@ -12,6 +12,13 @@ from .coupler import Coupler
 from .types import MultiscaleError
 
 GROUP = "multiscale.couplers"
+#: Functions without arguments that return a specimen of a region, for the conformance suite.
+REGIONS = "multiscale.regions"
+
+
+def specimens() -> dict[str, EntryPoint]:
+    """The regions that installed packages offer for examination, by name; ``.load()()`` gives the specimen."""
+    return {point.name: point for point in sorted(entry_points(group=REGIONS), key=lambda p: p.name)}
 
 
 def couplers(points: Iterable[EntryPoint] | None = None) -> dict[str, type[Coupler]]:

@@ -16,8 +16,8 @@ import numpy as np
 from history import History
 from picture import draw
 
-from couplers import EnergyBlend, ForceMixing
-from multiscale import Case, Cylinder, Expect, HybridModel
+from couplers import ForceMixing
+from multiscale import Case, Cylinder, Expect, HybridModel, registry
 from multiscale.continuum.jintegral import j_integral
 from multiscale.drive import Step, load
 from multiscale.elastic import bulk_modulus
@@ -25,9 +25,12 @@ from multiscale.fracture.hybrid import HybridCrack
 from multiscale.fracture.material import CrackMaterial
 from multiscale.interface import Overlay
 from multiscale.models import StillingerWeber
+from multiscale.region import Can, Query
 from multiscale.regions.qm import QMRegion
 from multiscale.regions.rescale import Rescaling, tune_rescaling
 
+#: Å; the width over which quantum forces give way to the interatomic model's.
+BLEND = 1.5
 HOLLAND = "10.1103/PhysRevLett.80.746"
 SIH = "10.1007/BF00186854"
 PUBLISHED = "independent codes (matscipy, LAMMPS) with the same potential; 10.1103/PhysRevB.31.5262 with λ = 42"
@@ -39,12 +42,14 @@ class SiliconCrack(Case):
     name = "si_crack"
     sizes = {
         "small": {
-            "free_radius": 20.0, "radius": 200.0, "h_inner": 7.0, "h_outer": 25.0, "step": 0.02, "resolution": 0.0025,
-            "quantum": True, "core": 2.6, "hops": 1, "periods": 1, "quantum_step": 0.08, "quantum_resolution": 0.01,
+            "free_radius": 20.0, "radius": 200.0, "h_inner": 7.0, "h_outer": 25.0, "coupler": "energy_blend",
+            "step": 0.02, "resolution": 0.0025, "quantum": True, "core": 2.6, "hops": 1, "periods": 1,
+            "quantum_step": 0.08, "quantum_resolution": 0.01, "buffer_check": 0,
         },
         "full": {
-            "free_radius": 25.0, "radius": 400.0, "h_inner": 7.0, "h_outer": 25.0, "step": 0.02, "resolution": 0.0025,
-            "quantum": True, "core": 3.6, "hops": 1, "periods": 1, "quantum_step": 0.04, "quantum_resolution": 0.005,
+            "free_radius": 25.0, "radius": 400.0, "h_inner": 7.0, "h_outer": 25.0, "coupler": "energy_blend",
+            "step": 0.02, "resolution": 0.0025, "quantum": True, "core": 3.6, "hops": 1, "periods": 1,
+            "quantum_step": 0.04, "quantum_resolution": 0.005, "buffer_check": 2,
         },
     }  # fmt: skip
     expectations = (
@@ -64,8 +69,9 @@ class SiliconCrack(Case):
         s = run.settings
         material = CrackMaterial.of(StillingerWeber(three_body_strength=42.0))
         crack = run.world.bcast(self._crack(material, s) if run.first else None)
-        model = HybridModel(crack.interface(), EnergyBlend())
-        run.cite(*EnergyBlend.references)
+        coupler = registry.coupler(s["coupler"])()
+        model = HybridModel(crack.interface(), coupler)
+        run.cite(*coupler.references)
         run.say(
             f"{crack.n_free} free atoms, {len(crack.crystal.positions) - crack.n_free} slaved to the mesh, "
             f"{2 * len(crack.mesh.nodes)} mesh dofs"
@@ -96,6 +102,8 @@ class SiliconCrack(Case):
                     run, crack, quantum, "QM/ML/FEM", s["quantum_step"], s["quantum_resolution"], 0.02, start.q
                 )
             run.timings(quantum.timings)
+            if run.settings["buffer_check"]:
+                self._buffer(run, crack, quantum, scale, data["QM/ML/FEM"][-2])
             data["quantum model"] = quantum
         self._write(run, data)
         History.clear(run)
@@ -185,25 +193,41 @@ class SiliconCrack(Case):
         return scale
 
     @staticmethod
-    def _quantum(run: Any, crack: HybridCrack, start: Step, scale: Rescaling) -> HybridModel:
-        """The same crack with a quantum core over its tip; the cluster keeps the bonds of the state at K_G."""
-        s, blend = run.settings, 1.5
-        cluster = crack.cluster(start.q, s["core"] + blend, hops=s["hops"], periods=s["periods"])
+    def _region(run: Any, crack: HybridCrack, at: Any, scale: Rescaling, hops: int) -> tuple[QMRegion, Any]:
+        """A rescaled quantum region over the tip whose buffer is ``hops`` bonds deep; bonds as in the state ``at``."""
+        s = run.settings
+        cluster = crack.cluster(at, s["core"] + BLEND, hops=hops, periods=s["periods"])
         rows = crack.over(cluster)
         atoms = ase.Atoms(cluster.all_symbols, rows.place(crack.reference))
-        region = QMRegion(
-            atoms, link_atoms=cluster.link_atoms, length_scale=scale.length_scale, energy_scale=scale.energy_scale,
-            accuracy=1.0, failures=run.out,
-        )  # fmt: skip
-        overlay = Overlay(Cylinder((0.0, 0.0, 0.0), s["core"]), blend)
+        scales = {"length_scale": scale.length_scale, "energy_scale": scale.energy_scale}
+        region = QMRegion(atoms, link_atoms=cluster.link_atoms, accuracy=1.0, failures=run.out, **scales)
+        return region, rows
+
+    def _quantum(self, run: Any, crack: HybridCrack, start: Step, scale: Rescaling) -> HybridModel:
+        """The same crack with a quantum core over its tip; the cluster keeps the bonds of the state at K_G."""
+        s = run.settings
+        region, rows = self._region(run, crack, start.q, scale, s["hops"])
+        overlay = Overlay(Cylinder((0.0, 0.0, 0.0), s["core"]), BLEND)
         interface = crack.interface({"qm": (region, rows)}, {"qm": overlay})
-        coupler = ForceMixing(high="qm", inner=EnergyBlend())
+        coupler = ForceMixing(high="qm", inner=registry.coupler(s["coupler"])())
         run.cite(*coupler.references)
-        chi = interface.overlay_weights("qm")
-        run.record("QM: atoms with quantum forces", int((chi > 0).sum()))
-        run.record("QM: silicon atoms in the cluster", len(cluster.symbols))
-        run.record("QM: link atoms", len(cluster.links))
+        run.record("QM: atoms with quantum forces", int((interface.overlay_weights("qm") > 0).sum()))
+        run.record("QM: silicon atoms in the cluster", int((~region.link_atoms).sum()))
+        run.record("QM: link atoms", int(region.link_atoms.sum()))
         return HybridModel(interface, coupler)
+
+    def _buffer(self, run: Any, crack: HybridCrack, quantum: HybridModel, scale: Rescaling, state: Step) -> None:
+        """How the quantum forces in the core change when the buffer grows: the error that the buffer leaves."""
+        larger, rows = self._region(run, crack, state.q, scale, run.settings["buffer_check"])
+        overlay = quantum.interface.overlays["qm"]
+        wide = HybridModel(crack.interface({"qm": (larger, rows)}, {"qm": overlay}), ForceMixing(high="qm"))
+        query = {"qm": Query(Can.FORCES)}
+        a, b = (m.interface.restrict("qm", m.ask(state.q, query)["qm"]["forces"]) for m in (quantum, wide))
+        chi = quantum.interface.overlay_weights("qm")
+        change = np.linalg.norm((a - b)[chi > 0], axis=1)
+        run.record("QM: silicon atoms in the larger cluster", int((~larger.link_atoms).sum()))
+        run.record("QM: change of core forces with the buffer, RMS", float(np.sqrt(np.mean(change**2))), "eV/Å")
+        run.record("QM: change of core forces with the buffer, max", float(change.max()), "eV/Å")
 
     @staticmethod
     def _write(run: Any, data: dict[str, Any]) -> None:

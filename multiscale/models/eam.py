@@ -94,7 +94,8 @@ def evaluate_spline(table: torch.Tensor, rows: tuple[torch.Tensor, ...], t: torc
     """Values (m,) at t (m,) of the splines that ``rows`` selects; t beyond the table continues its last piece."""
     interval = (t.detach() / step).long().clamp(0, table.shape[-2] - 1)
     c = table[(*rows, interval)]
-    u = t - interval * step
+    # An integer tensor times a float would be single precision.
+    u = t - interval.to(t.dtype) * step
     value: torch.Tensor = ((c[:, 0] * u + c[:, 1]) * u + c[:, 2]) * u + c[:, 3]
     return value
 

@@ -207,7 +207,7 @@ def purity(make: Make, x: Array, bound: float) -> list[Result]:
     worst = max(worst, float(np.abs(x - kept).max()))
     scale = max(float(np.abs(first.forces).max()), 1e-3)
     # A neighbour list rebuilt on the way may sum in another order; an SCF may start elsewhere: round-off, or the region's own bound.
-    limit = max(bound * 1e-2, 1e-11)
+    limit = max(bound * 0.1, 1e-11)
     return [
         Result(
             "purity",
