@@ -9,7 +9,7 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 
 from multiscale.models import EAM, LennardJones, Morse, StillingerWeber
-from multiscale.region import Can
+from multiscale.region import Can, Query
 from multiscale.regions.ml import MLRegion
 from multiscale.regions.qm import QMRegion
 from multiscale.testing.regions import examine_region
@@ -53,11 +53,23 @@ def wrong(results):
 def test_models(name, shape):
     model, symbol, a = MODELS[name]
     atoms = structures(symbol, a)[shape]
-    # The EAM file's tables are rounded, and its splines have kinks of the third derivative at every knot.
-    bound = 1e-6 if name == "eam" else 1e-7
+    # EAM's published curvature jumps at the cutoff: differences over 1e-4 Å with a pair that crosses it are off by 1e-4.
+    bound = 1e-3 if name == "eam" else 1e-7
     results = examine_region(lambda: MLRegion(model, atoms), atoms.positions, bound=bound, strained=strained)
     assert not wrong(results)
     assert {r.check for r in results} == ALL_OF_ML
+
+
+@pytest.mark.parametrize("shape", ["cluster", "triclinic", "thin"])
+def test_embedded_atoms_by_a_step_that_meets_no_cutoff(shape):
+    """Over 1e-6 Å no pair crosses: what is left is the round-off of the energy."""
+    model, symbol, a = MODELS["eam"]
+    atoms = structures(symbol, a)[shape]
+    region, x, h = MLRegion(model, atoms), atoms.positions, 1e-6
+    v = np.random.default_rng(2).normal(size=x.shape)
+    plus, minus = (region.evaluate(x + s * h * v, Query(Can.ENERGY)).energy for s in (1, -1))
+    slope = float(np.sum(region.evaluate(x, Query(Can.FORCES)).forces * v))
+    assert (plus - minus) / (2 * h) == pytest.approx(-slope, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -72,8 +84,6 @@ def test_single_precision(name):
     assert not [str(r) for r in results if not r.ok and r.measured > loose.get(r.check, 0.0)]
     x = atoms.positions
     double, single = (MLRegion(model, atoms, dtype=d) for d in ("float64", "float32"))
-    from multiscale.region import Query
-
     a64, a32 = (r.evaluate(x, Query(Can.FORCES | Can.STRESS)) for r in (double, single))
     assert np.abs(a64.forces - a32.forces).max() < 1e-4 * max(1.0, np.abs(a64.forces).max())
     assert np.abs(a64.stress - a32.stress).max() < 1e-4 * max(1.0, np.abs(a64.stress).max())
@@ -107,8 +117,10 @@ def test_disilane():
     pytest.importorskip("tblite.ase")
     atoms = molecule("Si2H6")
     atoms.positions += np.random.default_rng(2).normal(0, 0.03, atoms.positions.shape)
-    # The SCF converges energies to about 1e-8 eV: differences over 1e-4 Å have an error of 1e-4 eV/Å.
-    assert not wrong(examine_region(lambda: QMRegion(atoms), atoms.positions, bound=1e-4))
+    # The SCF starts from the last charges: the forces depend on the history by about 2e-6, within its own accuracy.
+    assert not wrong(examine_region(lambda: QMRegion(atoms), atoms.positions, bound=1e-3))
+    fresh = examine_region(lambda: QMRegion(atoms, restart=False), atoms.positions, bound=1e-4)
+    assert not wrong(fresh)
 
 
 # -- the continuum -----------------------------------------------------------------------------------------------------

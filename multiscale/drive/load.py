@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..model import HybridModel
-from ..types import Array, MultiscaleError
+from ..types import Array, BoolArray, MultiscaleError
 from .precondition import precondition
 from .relax import relax
 from .step import Step
@@ -35,6 +35,7 @@ def load(
     energy_noise: float = 1e-9,
     each: Callable[[Step], None] = lambda s: None,
     refresh: int = 40,
+    preconditioner: Callable[[HybridModel, Array, BoolArray], Callable[[Array], Array]] = precondition,
 ) -> Iterator[Step]:
     """Load quasi-statically; a generator of relaxed states, collective.
 
@@ -58,6 +59,9 @@ def load(
     refresh : int
         The preconditioner is rebuilt at every accepted state, and whenever this many steps of a relaxation have not been enough.
 
+    preconditioner : callable (model, q, free) -> P⁻¹
+        Makes the preconditioner at a state; by default the regions' stiffness, factorised.
+
     Yields
     ------
     Step
@@ -70,7 +74,7 @@ def load(
     ``resolution``.
     """
     free = ~model.interface.fixed
-    p = precondition(model, q, free)
+    p = preconditioner(model, q, free)
 
     def settle(at: Array) -> Step:
         nonlocal p
@@ -105,4 +109,4 @@ def load(
         yield replace(now, index=count, load=value, event=here if here != name else "", increment=float(size))
         name = here
         # At every accepted state, so that a run that starts again from it does exactly the same.
-        p = precondition(model, now.q, free)
+        p = preconditioner(model, now.q, free)

@@ -75,9 +75,7 @@ def relax(
     steps, evaluations = 0, 0
     while True:
         last = None
-        for last in walk(
-            model, q, state, free, p, fmax, min(span, max_steps - steps), max_move, memory, energy_noise
-        ):
+        for last in walk(model, q, state, free, p, fmax, min(span, max_steps - steps), max_move, memory, energy_noise):
             # A walk begins with the state that the one before it ended with.
             if last.index > 0 or steps == 0:
                 yield replace(last, index=steps + last.index, evaluations=evaluations + last.evaluations)

@@ -68,4 +68,4 @@ class BondWatch:
         gone = self.broken(x)
         off = int((gone & ~self.crossing).sum())
         away = f", {off} bonds broken off the crack plane" if off else ""
-        return f"{int((gone & self.crossing).sum())} crossing bonds broken, the last at x = {self.front(x):.2f} Å{away}"
+        return f"front at x = {self.front(x):.2f} Å ({int((gone & self.crossing).sum())} crossing bonds open{away})"

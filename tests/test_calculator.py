@@ -1,0 +1,245 @@
+"""Hybrids as ASE calculators: condensed energies and forces, ASE's optimisers and dynamics beside our own drivers."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import pytest
+from ase import Atoms, units
+from ase.build import bulk
+from ase.calculators.calculator import PropertyNotImplementedError
+from ase.constraints import FixAtoms
+from ase.md.verlet import VelocityVerlet
+from ase.optimize import BFGS, FIRE
+
+from couplers import EnergyBlend, ForceBlend, GhostCorrected
+from multiscale import HybridModel, Interface, Nested, Sphere
+from multiscale.calculator import HybridCalculator, atom_dofs
+from multiscale.drive import relax, verlet
+from multiscale.embedding import select
+from multiscale.models import StillingerWeber
+from multiscale.regions.chain import ChainElements, ChainRegion
+from multiscale.regions.ml import MLRegion
+from multiscale.shapes import Slab, SmoothUnion
+from multiscale.testing.problems import chain
+from multiscale.types import MultiscaleError
+
+SILICON = bulk("Si", a=5.431, cubic=True) * (2, 2, 2)
+
+
+def mixed(cell=None, frame="reference", coupler=None, core=None):
+    """64 atoms of silicon, two Stillinger–Weber variants."""
+    box = SILICON.cell.array if cell is None else np.asarray(cell)
+    atoms = SILICON.copy()
+    atoms.set_cell(box, scale_atoms=True)
+    regions = {"high": MLRegion(StillingerWeber(25.0), atoms), "low": MLRegion(StillingerWeber(), atoms)}
+    core = core or Sphere((5.0, 5.0, 5.0), 2.0)
+    return HybridModel(
+        Interface(atoms.positions, regions, Nested([("high", core, 4.0)], rest="low", frame=frame)),
+        coupler or EnergyBlend(),
+    )
+
+
+def rattled(scale=0.1):
+    atoms = SILICON.copy()
+    atoms.positions += np.random.default_rng(0).uniform(-scale, scale, atoms.positions.shape)
+    return atoms
+
+
+def last(steps):
+    return deque(steps, maxlen=1).pop()
+
+
+@pytest.mark.parametrize("optimiser", [BFGS, FIRE])
+def test_optimisers_find_what_relax_finds(optimiser):
+    atoms, model = rattled(), mixed()
+    atoms.calc = HybridCalculator(model)
+    start = atoms.positions.copy()
+    assert optimiser(atoms, logfile=None).run(fmax=1e-4, steps=400)
+    ours = last(relax(model, start, fmax=1e-4))
+    assert atoms.get_potential_energy() == pytest.approx(ours.energy, abs=1e-6)
+    # Both minima are those of a crystal that may drift as a whole: compare shapes.
+    centred = [p - p.mean(axis=0) for p in (atoms.positions, ours.q)]
+    assert np.abs(centred[0] - centred[1]).max() < 1e-3
+
+
+def test_a_chain_whose_elements_are_condensed():
+    """Atoms and elements on the chain; the dofs that only elements use are relaxed within each call."""
+    n, coupled = 40, 8.0
+    pair = chain().interface().regions["atoms"].pair if hasattr(chain().interface().regions["atoms"], "pair") else None
+    problem = chain(period=False)
+    interface = problem.interface()
+    a = float(interface.reference[1, 0])
+    q = interface.reference[:n].copy()
+    inner = np.arange(8, 32)
+    regions = {"atoms": (ChainRegion(q[inner]), select(inner, n)), "fem": ChainElements(q)}
+    fixed = np.zeros((n, 3), dtype=bool)
+    fixed[:, 1:] = True
+    fixed[[0, -1]] = True
+    partition = Nested([("atoms", Slab((19.5 * a, 0, 0), (1, 0, 0), 3.0 * a), coupled * a)], rest="fem")
+    model = HybridModel(Interface(q, regions, partition, fixed, strict=False), EnergyBlend())
+    dofs = np.arange(15, 25)
+    assert pair is None or pair is not None
+    assert np.array_equal(atom_dofs(model), np.arange(n))  # the chain's elements are particles to ASE's eyes
+    atoms = Atoms("X10", q[dofs])
+    atoms.calc = HybridCalculator(model, dofs, fmax=1e-9)
+    rng = np.random.default_rng(1)
+    atoms.positions[:, 0] += rng.uniform(-0.05, 0.05, 10)
+    check_condensed(atoms, [(0, 0), (5, 0), (9, 0)])
+    assert BFGS(atoms, logfile=None).run(fmax=1e-5, steps=200)
+    ours = last(relax(model, atoms.calc.q, fmax=1e-7))
+    assert np.abs(ours.q[dofs] - atoms.positions).max() < 1e-5
+
+
+def check_condensed(atoms, components, h=1e-4):
+    """F = −∂E/∂x of the condensed energy, by differences."""
+    forces = atoms.get_forces()
+    for k, axis in components:
+        ends = []
+        for s in (1, -1):
+            moved = atoms.copy()
+            moved.calc = atoms.calc
+            moved.positions[k, axis] += s * h
+            ends.append(moved.get_potential_energy())
+        assert forces[k, axis] == pytest.approx(-(ends[0] - ends[1]) / (2 * h), abs=2e-6)
+
+
+def block_in_a_mesh(dim, coupler, vacancy=True):
+    pytest.importorskip("multiscale.continuum.laws", exc_type=ImportError)  # needs DOLFINx
+    from blocks import Block
+
+    block = Block("lj", dim, vacancy=vacancy)
+    return block, block.model(coupler)
+
+
+@pytest.mark.parametrize("coupler", [EnergyBlend(), GhostCorrected()], ids=["blend", "corrected"])
+@pytest.mark.parametrize("dim", [2, 3])
+def test_atoms_in_a_mesh(dim, coupler):
+    """ASE moves the atoms, the mesh follows: BFGS ends where our relaxation of both together does."""
+    block, model = block_in_a_mesh(dim, coupler)
+    atoms = Atoms(f"Al{block.n_free}", block.reference[: block.n_free])
+    atoms.calc = HybridCalculator(model)
+    assert np.array_equal(atoms.calc.dofs, np.arange(block.n_free))
+    check_condensed(atoms, [(0, 0), (block.n_free - 1, 1)])
+    assert BFGS(atoms, logfile=None).run(fmax=1e-5, steps=200)
+    ours = last(relax(model, block.reference, fmax=1e-6))
+    assert ours.converged and np.abs(ours.q - atoms.calc.q).max() < 1e-4
+    assert atoms.get_potential_energy() == pytest.approx(ours.energy, abs=1e-8)
+    assert np.abs(atoms.calc.q[block.n_free :] - block.mesh.nodes).max() > 1e-4  # the mesh has moved
+
+
+def test_a_frozen_mesh_is_stiffer():
+    block, model = block_in_a_mesh(2, EnergyBlend())
+    atoms = Atoms(f"Al{block.n_free}", block.reference[: block.n_free])
+    energies = {}
+    for mode in ("frozen", "relaxed"):
+        atoms.calc = HybridCalculator(model, continuum=mode)
+        energies[mode] = atoms.get_potential_energy()
+        if mode == "frozen":
+            assert np.array_equal(atoms.calc.q, block.reference)
+            assert atoms.calc.model.evaluate(block.reference).energy == energies[mode]
+    assert energies["relaxed"] < energies["frozen"]
+
+
+def test_loads_prescribed_on_the_mesh():
+    """Assigning q moves the mesh's boundary; reset() makes ASE ask again."""
+    block, model = block_in_a_mesh(2, EnergyBlend())
+    atoms = Atoms(f"Al{block.n_free}", block.reference[: block.n_free])
+    atoms.calc = HybridCalculator(model)
+    before = atoms.get_forces()
+    pulled = block.reference.copy()
+    pulled[block.nodes] = block.stretched(np.diag([0.01, 0, 0]))[block.nodes]
+    atoms.calc.q = pulled
+    atoms.calc.reset()
+    assert np.abs(atoms.get_forces() - before).max() > 1e-2
+
+
+def test_dynamics_is_that_of_our_verlet():
+    atoms, model = rattled(), mixed()
+    atoms.calc = HybridCalculator(model)
+    start = atoms.positions.copy()
+    VelocityVerlet(atoms, 1.0 * units.fs).run(20)
+    ours = last(verlet(model, start, np.zeros_like(start), dt=1.0 * units.fs, steps=20, masses=atoms.get_masses()))
+    assert np.abs(atoms.positions - ours.q).max() < 1e-10
+    assert np.abs(atoms.get_velocities() - ours.velocities).max() < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("frame", "core"),
+    [("reference", None), ("current", None), ("current", SmoothUnion((20, 43), 2.0))],
+    ids=["material", "laboratory", "seeds"],
+)
+def test_stress_is_the_strain_derivative(frame, core):
+    """The weights of the material are rebuilt with the cell; they stay at their atoms, those of the laboratory do not."""
+    atoms = rattled(0.05)
+    model = mixed(frame=frame, core=core)
+    atoms.calc = HybridCalculator(model)
+    stress = atoms.get_stress(voigt=False)
+    w = model.interface.weights(SILICON.positions)
+    for i, j in ((0, 0), (1, 2), (0, 1)):
+        ends = []
+        for s in (1e-5, -1e-5):
+            deform = np.eye(3)
+            deform[i, j] += 0.5 * s
+            deform[j, i] += 0.5 * s
+            q, box = atoms.positions @ deform, atoms.cell.array @ deform
+            regions = {r: m.with_cell(box) for r, m in model.interface.regions.items()}
+            weights = model.interface.weights(q) if frame == "current" else w
+            from multiscale.region import Can, Query
+
+            ends.append(sum(regions[r].evaluate(q, Query(Can.ENERGY, weights[r])).energy for r in regions))
+        assert stress[i, j] == pytest.approx((ends[0] - ends[1]) / 2e-5 / atoms.get_volume(), abs=1e-7)
+
+
+def test_what_does_not_exist_is_refused():
+    atoms = rattled()
+    atoms.calc = HybridCalculator(mixed(coupler=ForceBlend()))
+    assert atoms.get_forces().shape == (64, 3)
+    for ask in (atoms.get_potential_energy, atoms.get_stress):
+        with pytest.raises(PropertyNotImplementedError):
+            ask()
+    atoms.calc = HybridCalculator(mixed(coupler=GhostCorrected()))
+    atoms.get_potential_energy()
+    # A dead load is no sum of the regions' energies, and its virial is not theirs; here it is zero, as no load is prepared.
+    part = Atoms("Si10", SILICON.positions[:10])
+    part.calc = HybridCalculator(mixed(), np.arange(10))
+    with pytest.raises(PropertyNotImplementedError):
+        part.get_stress()
+
+
+def test_bad_input():
+    model = mixed()
+    with pytest.raises(MultiscaleError, match="'relaxed' or 'frozen'"):
+        HybridCalculator(model, continuum="loose")
+    for dofs in ([0, 0], [64], [-1]):
+        with pytest.raises(MultiscaleError, match="distinct shared dofs between 0 and 63"):
+            HybridCalculator(model, dofs)
+    atoms = rattled()
+    atoms.calc = HybridCalculator(model)
+    atoms.get_potential_energy()
+    atoms.set_cell(atoms.cell.array * 1.01, scale_atoms=True)
+    with pytest.raises(MultiscaleError, match="cell has changed"):
+        atoms.get_potential_energy()
+    few = Atoms("Si2", SILICON.positions[:2])
+    few.calc = HybridCalculator(model)
+    with pytest.raises(MultiscaleError, match="was given 2 atoms; its model has 64"):
+        few.get_forces()
+
+
+def test_a_changing_cell_with_rebuild():
+    atoms = rattled(0.02)
+    atoms.calc = HybridCalculator(mixed(), rebuild=mixed)
+    first = atoms.get_potential_energy()
+    atoms.set_cell(atoms.cell.array * 1.01, scale_atoms=True)
+    assert atoms.get_potential_energy() > first
+    assert atoms.calc.model.interface.regions["low"].cell == pytest.approx(atoms.cell.array)
+
+
+def test_constraints_are_ases():
+    atoms = rattled()
+    held = atoms.positions[:5].copy()
+    atoms.set_constraint(FixAtoms(range(5)))
+    atoms.calc = HybridCalculator(mixed())
+    BFGS(atoms, logfile=None).run(fmax=1e-2, steps=60)
+    assert np.array_equal(atoms.positions[:5], held)

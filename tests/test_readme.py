@@ -1,0 +1,57 @@
+"""What the README and the documentation show is what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from outside import EXAMPLES, ROOT, python
+
+from multiscale import registry
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return [b.strip() for b in re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)]
+
+
+def without_digits(text: str) -> str:
+    """Eight digits depend on the machine's rounding; the first five after the point do not."""
+    return re.sub(r"(\d\.\d{5})\d*", r"\1", re.sub(r"max\|F\| = \S+", "max|F|", text)).strip()
+
+
+@pytest.mark.parametrize(("script", "page"), [("first.py", "README.md"), ("ledger.py", "docs/concepts.md")])
+def test_examples_print_what_the_page_shows(script, page):
+    done = python([str(EXAMPLES / script)])
+    assert done.returncode == 0, done.stderr
+    assert without_digits(done.stdout) in [without_digits(b) for b in blocks(page, "text")]
+
+
+def test_the_readme_shows_the_example():
+    assert (EXAMPLES / "first.py").read_text(encoding="utf-8").strip() in blocks("README.md", "python")
+
+
+def test_the_table_of_couplers_is_right():
+    """Names, and what they claim."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \|(.*)\|$", readme, re.MULTILINE))
+    built_in = {n: c for n, c in registry.couplers().items() if c.__module__.startswith("couplers.")}
+    assert rows.keys() == built_in.keys()
+    for name, kind in built_in.items():
+        *_, energy, momentum, patch = (cell.strip() for cell in rows[name].split("|"))
+        claims = kind().claims
+        assert energy.startswith("yes" if claims.conservative else "none"), name
+        assert momentum == ("yes" if claims.momentum else "on request" if name == "force_mixing" else "no"), name
+        assert patch == ("yes" if claims.patch else "no"), name
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").glob("*.md")))]
+)
+def test_links_lead_somewhere(page):
+    """Files that pages link to are there; generated pages and other sites are left out."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(<?([^)#\s>]+)", text) + re.findall(r"literalinclude\} (\S+)", text)
+    local = [t for t in targets if "://" not in t and not t.startswith(("cards/", "gallery/"))]
+    assert all((Path(ROOT / page).parent / t).exists() for t in local), local
