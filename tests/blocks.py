@@ -280,6 +280,13 @@ class One:
         return csr_matrix((np.ones(n), (np.arange(n), self.which)), shape=(n, len(self.nodes)))
 
 
+def gradient(dim: int, s: float) -> Any:
+    """A general displacement gradient of size s within the problem's dimensions."""
+    H = s * np.array([[1.0, 0.5, 0.0], [0.0, -0.3, 0.3], [0.0, 0.0, 0.2]])
+    H[dim:] = H[:, dim:] = 0.0
+    return H
+
+
 def settle(model: HybridModel, q: Any, **settings: Any) -> Any:
     """The last step of a relaxation."""
     return deque(relax(model, q, **settings), maxlen=1).pop()

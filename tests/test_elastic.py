@@ -20,7 +20,7 @@ from multiscale.region import Can, Query
 from multiscale.regions.ml import MLRegion
 from multiscale.types import GPA_PER_EV_A3, MultiscaleError
 
-# C11, C12, C44 relaxed, C44 unrelaxed, GPa: computed with matscipy and LAMMPS (/work/shared/fracture_adhesion.md §1;
+# C11, C12, C44 relaxed, C44 unrelaxed, GPa: computed with matscipy and LAMMPS (independent codes;
 # λ = 42 also in matscipy's tests of the Cauchy–Born corrector).
 SILICON = {21.0: (151.42, 76.42, 56.45, 109.76), 42.0: (201.43, 51.42, 90.51, 118.09)}
 

@@ -36,7 +36,7 @@ def mesh():
 def test_griffith_load_gives_twice_the_surface_energy(mesh):
     law = LinearElastic(rotated(SW, FRAME))
     J = j_integral(mesh, law, loaded(law, mesh, KField(law.C).griffith(GAMMA_111)), RINGS)
-    assert J == pytest.approx([2.7201] * 3, rel=2e-3)  # 2 γ; fracture_adhesion notes §2
+    assert J == pytest.approx([2.7201] * 3, rel=2e-3)  # 2 γ
 
 
 def test_mixed_mode(mesh):

@@ -46,7 +46,7 @@ def isotropic(mu=60.0, nu=0.25):
     ],
 )
 def test_griffith_loads_of_silicon(C, axes, ratio, antiplane, expected):
-    # fracture_adhesion notes §1: Sih–Paris–Irwin from elastic constants and surface energies.
+    # Sih–Paris–Irwin from elastic constants and surface energies.
     assert KField(rotated(C, axes), antiplane).griffith(ratio * GAMMA_111) == pytest.approx(expected, abs=1.0e-4)
 
 

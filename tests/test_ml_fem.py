@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("multiscale.continuum.laws", exc_type=ImportError)  # needs DOLFINx
 
-from blocks import Block, SharpBlock, material, settle  # noqa: E402
+from blocks import Block, SharpBlock, gradient, material, settle  # noqa: E402
 
 from couplers import EnergyBlend, ForceBlend, GhostCorrected, SharpPad  # noqa: E402
 from multiscale import HybridModel, Interface, Nested, Sphere  # noqa: E402
@@ -23,13 +23,6 @@ STRETCHES = (0.0, 0.005, 0.02, -0.02)
 #: Pads of two reaches: the forces of a many-body model on counted atoms depend on the neighbours of their neighbours.
 ALUMINIUM = {"free": 5.0, "blend": 5.8, "pad": 11.2, "half": 23.0}
 SILICON = {"free": 6.5, "blend": 4.2, "half": 21.0}
-
-
-def gradient(dim, s):
-    """A general displacement gradient of size s within the problem's dimensions."""
-    H = s * np.array([[1.0, 0.5, 0.0], [0.0, -0.3, 0.3], [0.0, 0.0, 0.2]])
-    H[dim:] = H[:, dim:] = 0.0
-    return H
 
 
 def patch(block, coupler, stretches=STRETCHES):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,6 +68,7 @@ def relax(
     free = ~(model.interface.fixed if fixed is None else fixed)
     q = np.array(q, dtype=float)
     p = preconditioner or precondition(model, q, free)
+    w = _Walk(model, free, p, fmax, max_move, memory, energy_noise)
     state = model.evaluate(q)
     walk = _lbfgs if state.energy is not None else _anderson
     # Without an energy to go down, only a fresh stiffness leads through an instability to the next equilibrium.
@@ -75,7 +76,7 @@ def relax(
     steps, evaluations = 0, 0
     while True:
         last = None
-        for last in walk(model, q, state, free, p, fmax, min(span, max_steps - steps), max_move, memory, energy_noise):
+        for last in walk(w, q, state, min(span, max_steps - steps)):
             # A walk begins with the state that the one before it ended with.
             if last.index > 0 or steps == 0:
                 yield replace(last, index=steps + last.index, evaluations=evaluations + last.evaluations)
@@ -84,7 +85,20 @@ def relax(
         if last.converged or steps >= max_steps:
             return
         q, state = last.q, Evaluation(last.energy, last.forces)
-        p = precondition(model, q, free)
+        w = replace(w, p=precondition(model, q, free))
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """What stays the same on the way from one stiffness to the next."""
+
+    model: HybridModel
+    free: BoolArray
+    p: Precondition
+    fmax: float
+    max_move: float
+    memory: int
+    noise: float
 
 
 def _largest(forces: Array, free: BoolArray) -> float:
@@ -96,38 +110,27 @@ def _cap(d: Array, max_move: float) -> Array:
     return d if longest <= max_move else d * (max_move / longest)
 
 
-def _lbfgs(
-    model: HybridModel,
-    q: Array,
-    state: Evaluation,
-    free: BoolArray,
-    p: Precondition,
-    fmax: float,
-    max_steps: int,
-    max_move: float,
-    memory: int,
-    noise: float,
-) -> Iterator[Step]:
-    pairs: deque[tuple[Array, Array, float]] = deque(maxlen=memory)
+def _lbfgs(w: _Walk, q: Array, state: Evaluation, max_steps: int) -> Iterator[Step]:
+    pairs: deque[tuple[Array, Array, float]] = deque(maxlen=w.memory)
     evaluations = 1
     for index in range(max_steps + 1):
-        g = -np.where(free, state.forces, 0.0)
-        worst = _largest(state.forces, free)
-        done = worst <= fmax
+        g = -np.where(w.free, state.forces, 0.0)
+        worst = _largest(state.forces, w.free)
+        done = worst <= w.fmax
         yield Step(index, q, state.energy, state.forces, worst, evaluations, done)
         if done or index == max_steps:
             return
-        d = _two_loop(g, pairs, p)
+        d = _two_loop(g, pairs, w.p)
         slope = float(np.sum(g * d))
         if slope >= 0:
             pairs.clear()
-            d = -p(g)
+            d = -w.p(g)
             slope = float(np.sum(g * d))
-        capped = _cap(d, max_move)
+        capped = _cap(d, w.max_move)
         slope *= float(np.linalg.norm(capped)) / max(float(np.linalg.norm(d)), 1e-300)
-        q_new, new, tried = _backtrack(model, q, state, capped, slope, free, noise)
+        q_new, new, tried = _backtrack(w, q, state, capped, slope)
         evaluations += tried
-        s, y = q_new - q, -np.where(free, new.forces, 0.0) - g
+        s, y = q_new - q, -np.where(w.free, new.forces, 0.0) - g
         sy = float(np.sum(s * y))
         if sy > 1e-12 * float(np.linalg.norm(s) * np.linalg.norm(y)):
             pairs.append((s, y, 1.0 / sy))
@@ -149,19 +152,17 @@ def _two_loop(g: Array, pairs: deque[tuple[Array, Array, float]], p: Preconditio
     return -r
 
 
-def _backtrack(
-    model: HybridModel, q: Array, state: Evaluation, d: Array, slope: float, free: BoolArray, noise: float
-) -> tuple[Array, Evaluation, int]:
+def _backtrack(w: _Walk, q: Array, state: Evaluation, d: Array, slope: float) -> tuple[Array, Evaluation, int]:
     """Halve the step until the energy falls enough; where energies are equal within noise, until the forces do not grow."""
-    t, now = 1.0, np.linalg.norm(np.where(free, state.forces, 0.0))
-    tolerance = max(noise, 4e-15 * sum(abs(e) for e in (*state.parts.values(), state.energy or 0.0)))
+    t, now = 1.0, np.linalg.norm(np.where(w.free, state.forces, 0.0))
+    tolerance = max(w.noise, 4e-15 * sum(abs(e) for e in (*state.parts.values(), state.energy or 0.0)))
     tried = 0
     while True:
         trial, tried = q + t * d, tried + 1
-        new = model.evaluate(trial)
+        new = w.model.evaluate(trial)
         rise = float(new.energy or 0.0) - float(state.energy or 0.0)
         enough = rise <= 1e-4 * t * slope
-        level = abs(rise) <= tolerance and np.linalg.norm(np.where(free, new.forces, 0.0)) <= 1.5 * now
+        level = abs(rise) <= tolerance and np.linalg.norm(np.where(w.free, new.forces, 0.0)) <= 1.5 * now
         if enough or level or tried == 12:
             return trial, new, tried
         # The minimum of the parabola through E(0), E'(0) and E(t), kept within [0.1, 0.5] of the last try.
@@ -169,26 +170,15 @@ def _backtrack(
         t *= min(max(parabola, 0.1), 0.5)
 
 
-def _anderson(
-    model: HybridModel,
-    q: Array,
-    state: Evaluation,
-    free: BoolArray,
-    p: Precondition,
-    fmax: float,
-    max_steps: int,
-    max_move: float,
-    memory: int,
-    noise: float,
-) -> Iterator[Step]:
+def _anderson(w: _Walk, q: Array, state: Evaluation, max_steps: int) -> Iterator[Step]:
     """Anderson mixing (Walker & Ni 2011, 10.1137/10078356X) of the fixed point q ← q + P⁻¹ F(q)."""
-    dq: deque[Array] = deque(maxlen=memory)
-    dr: deque[Array] = deque(maxlen=memory)
+    dq: deque[Array] = deque(maxlen=w.memory)
+    dr: deque[Array] = deque(maxlen=w.memory)
     best, damping = np.inf, 1.0
-    r = p(np.where(free, state.forces, 0.0))
+    r = w.p(np.where(w.free, state.forces, 0.0))
     for index in range(max_steps + 1):
-        worst = _largest(state.forces, free)
-        done = worst <= fmax
+        worst = _largest(state.forces, w.free)
+        done = worst <= w.fmax
         yield Step(index, q, state.energy, state.forces, worst, index + 1, done)
         if done or index == max_steps:
             return
@@ -202,14 +192,14 @@ def _anderson(
         best = min(best, size)
         step = damping * r
         if dr:
-            a = np.stack([v[free] for v in dr], axis=1)
-            gamma = np.linalg.lstsq(a, r[free], rcond=1e-10)[0]
+            a = np.stack([v[w.free] for v in dr], axis=1)
+            gamma = np.linalg.lstsq(a, r[w.free], rcond=1e-10)[0]
             for c, x, y in zip(gamma, dq, dr, strict=True):
                 step = step - c * (x + damping * y)
-        step = _cap(np.where(free, step, 0.0), max_move)
+        step = _cap(np.where(w.free, step, 0.0), w.max_move)
         q_new = q + step
-        state = model.evaluate(q_new)
-        r_new = p(np.where(free, state.forces, 0.0))
+        state = w.model.evaluate(q_new)
+        r_new = w.p(np.where(w.free, state.forces, 0.0))
         dq.append(q_new - q)
         dr.append(r_new - r)
         q, r = q_new, r_new

@@ -1,0 +1,97 @@
+"""Evaluate every coupler on atoms in a mesh with a quantum overlay, on all ranks; rank 0 prints JSON, one line.
+
+hybrid_ranks.py            energies and forces at a fixed q
+hybrid_ranks.py raise      the last rank raises inside its region
+hybrid_ranks.py kill       the last rank is killed inside its region
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch  # noqa: F401 - has to come before DOLFINx
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np  # noqa: E402
+from ase import Atoms  # noqa: E402
+from ase.calculators.emt import EMT  # noqa: E402
+from blocks import Block, SharpBlock, gradient  # noqa: E402
+
+from couplers import EnergyBlend, ForceBlend, ForceMixing, GhostCorrected, SharpPad, Subtractive  # noqa: E402
+from multiscale.embedding import select  # noqa: E402
+from multiscale.interface import Overlay  # noqa: E402
+from multiscale.ranks import world  # noqa: E402
+from multiscale.regions.ml import MLRegion  # noqa: E402
+from multiscale.regions.qm import QMRegion  # noqa: E402
+from multiscale.shapes import Sphere  # noqa: E402
+
+COUPLERS = {
+    "energy_blend": EnergyBlend(),
+    "force_blend": ForceBlend(),
+    "ghost_corrected": GhostCorrected(),
+    "subtractive": Subtractive(),
+    "force_mixing": ForceMixing(),
+    "sharp_pad": SharpPad(),
+}
+
+
+def overlay(block):
+    """The free atoms as a cluster of EMT aluminium, and the same cluster in the block's own model."""
+    n = block.n_free
+    atoms, place = Atoms(f"Al{n}", block.reference[:n]), select(np.arange(n), block.n_q)
+    extra = {"qm": (QMRegion(atoms, EMT), place), "ml_qm": (MLRegion(block.material.model, atoms), place)}
+    return {"extra": extra, "overlays": {"qm": Overlay(Sphere((0, 0, 0), 3.0), 1.5)}}
+
+
+def measure(name, coupler, dim):
+    """Energy and forces at a general state, prepared at a homogeneous one."""
+    block = SharpBlock("lj", dim) if name == "sharp_pad" else Block("lj", dim)
+    model = block.model(coupler, **(overlay(block) if name in ("subtractive", "force_mixing") else {}))
+    model.prepare(block.stretched(gradient(dim, 0.005)))
+    shaken = 0.05 * np.random.default_rng(0).uniform(-1, 1, block.reference.shape) * block.interior()
+    e = model.evaluate(block.stretched(gradient(dim, 0.004)) + shaken)
+    k = model.stiffness(block.reference) @ shaken.ravel()
+    return {"energy": e.energy, "forces": e.forces.ravel().tolist(), "stiffness": k.tolist(), "same": same(e.forces)}
+
+
+def same(forces):
+    """Whether all ranks have bitwise the same forces."""
+    everyone = world().comm.allgather(forces.tobytes())
+    return len(set(everyone)) == 1
+
+
+class Fails(MLRegion):
+    """Atoms whose last rank goes astray in the middle of an evaluation."""
+
+    def evaluate(self, x, query):
+        if self.team.size > 1 and self.team.rank == self.team.size - 1:
+            if "kill" in sys.argv:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise RuntimeError("planted in a region")
+        return super().evaluate(x, query)
+
+
+class Failing(Block):
+    """A block whose atoms fail."""
+
+    def ml_region(self):
+        region = super().ml_region()
+        return Fails(region.model, symbols=region.symbols, positions=region.reference, cell=region.cell, pbc=region.pbc)
+
+
+def main():
+    if len(sys.argv) > 1:
+        block = Failing("lj", 2)
+        block.model(EnergyBlend()).evaluate(block.reference)
+        sys.stdout.write("unreachable\n")
+        return
+    out = {f"{name} {dim}": measure(name, c, dim) for name, c in COUPLERS.items() for dim in (2, 3)}
+    if world().rank == 0:
+        sys.stdout.write(json.dumps(out) + "\n")
+
+
+if __name__ == "__main__":
+    main()
