@@ -204,14 +204,22 @@ class HybridModel:
                 self.interface.regions[name].bind(team)
 
     def _shares(self, places: Mapping[str, Array], queries: Mapping[str, Query]) -> dict[str, Answer]:
-        out = {}
+        out: dict[str, Answer] = {}
+        error: Exception | None = None
         for name, query in queries.items():
             if self.teams[name] is None:
                 continue
             clock = time.perf_counter()
-            out[name] = self.interface.regions[name].evaluate(places[name], query)
+            try:
+                out[name] = self.interface.regions[name].evaluate(places[name], query)
+            except Exception as e:
+                # The other regions' turn comes all the same: a mesh compiles its forms with all of its team when it is
+                # first evaluated, and whoever left before would let the others wait for ever.
+                error = error or e
             self.timings[name] += time.perf_counter() - clock
             self.calls[name] += 1
+        if error is not None:
+            raise error
         return out
 
     def _together(self, doing: str, work: Any) -> Any:
