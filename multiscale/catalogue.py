@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -101,6 +102,20 @@ def read(script: Path) -> Card:
     )
 
 
+@contextmanager
+def _beside(folder: Path) -> Iterator[None]:
+    """Let a script import the files beside it, as Python does; other cases may have files of the same name."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        beside = [n for n, m in sys.modules.items() if Path(getattr(m, "__file__", None) or "/").parent == folder]
+        for name in beside:
+            if not name.startswith("case_"):
+                del sys.modules[name]
+
+
 def load(script: Path) -> Case:
     """Import a script and give its case.
 
@@ -115,7 +130,8 @@ def load(script: Path) -> Case:
     module = util.module_from_spec(spec)
     # The case finds its folder, and dataclasses their module, through this table.
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    with _beside(script.resolve().parent):
+        spec.loader.exec_module(module)
     own = [
         value
         for value in vars(module).values()

@@ -1,6 +1,6 @@
 """One process for one size: build, evaluate once, print the number of atoms or dofs and the peak of resident memory.
 
-    python worker.py plain 10  →  {"count": 8000, "built": 310.2, "peak": 371.9}      (MiB)
+python worker.py plain 10  →  {"count": 8000, "built": 310.2, "peak": 371.9}      (MiB)
 """
 
 from __future__ import annotations

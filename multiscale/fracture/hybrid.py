@@ -67,7 +67,8 @@ class HybridCrack:
 
     def __post_init__(self) -> None:
         reach = self.material.model.cutoff * self.material.model.layers
-        crystal = diamond_111(self.material.a, self.free_radius + self.blend + reach + self.material.bond)
+        # Forces on counted atoms, which force-based couplers ask for, depend on the neighbours of their neighbours.
+        crystal = diamond_111(self.material.a, self.free_radius + self.blend + 2.0 * reach + self.material.bond)
         free = np.hypot(crystal.cells[:, 0], crystal.cells[:, 1]) <= self.free_radius
         order = np.concatenate([np.flatnonzero(free), np.flatnonzero(~free)])
         sorted_crystal = CrackCrystal(
