@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from multiscale.coupler import Ask, Claims, Coupler, Evaluation
 from multiscale.interface import Interface
 from multiscale.region import Can, Query
@@ -28,7 +26,8 @@ class EnergyBlend(Coupler):
         """Weighted energies, pulled-back forces, and the force of the moving weights."""
         want = Can.ENERGY | Can.FORCES | (Can.SITE_ENERGIES if interface.moving else Can.NOTHING)
         answers = ask(q, {r: Query(want, w) for r, w in interface.weights(q).items()})
-        forces = np.sum([interface.pull(r, a["forces"]) for r, a in answers.items()], axis=0)
+        # The builtin sum: numpy's would first copy all regions' forces into one array.
+        forces: Array = sum(interface.pull(r, a["forces"]) for r, a in answers.items())
         if interface.moving:
             forces = forces + interface.weight_forces(q, {r: a["site_energies"] for r, a in answers.items()})
         parts = {r: a["energy"] for r, a in answers.items()}

@@ -14,7 +14,7 @@ from .lazy import lazy
 if TYPE_CHECKING:
     from .case import Case, Expect
     from .coupler import Claims, Coupler, Evaluation
-    from .interface import Interface
+    from .interface import Interface, Overlay
     from .model import HybridModel
     from .partition import Nested
     from .ranks import Ranks
@@ -40,6 +40,7 @@ __all__ = [
     "Interface",
     "Linear",
     "Nested",
+    "Overlay",
     "Query",
     "Quintic",
     "Ranks",
@@ -53,7 +54,7 @@ __all__ = [
 _MODULES = {
     ".case": "Case Expect",
     ".coupler": "Claims Coupler Evaluation",
-    ".interface": "Interface",
+    ".interface": "Interface Overlay",
     ".model": "HybridModel",
     ".partition": "Nested",
     ".ranks": "Ranks",

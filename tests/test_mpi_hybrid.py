@@ -55,3 +55,14 @@ def test_a_killed_rank_ends_the_run(tmp_path):
     done = mpi(2, SCRIPT, "kill", cwd=tmp_path, timeout=60)
     assert done.returncode != 0 and "unreachable" not in done.stdout
     assert time.monotonic() - start < 40
+
+
+def test_an_ase_script_runs_alike_on_all_ranks(tmp_path):
+    """ASE's BFGS on the calculator face: every rank takes the same steps, bit for bit, whatever their number."""
+    found = []
+    for ranks in (1, 2, 3):
+        done = mpi(ranks, str(Path(__file__).parent / "mpi" / "ase_ranks.py"), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+    assert all(f["same"] for f in found)
+    assert [f["energy"] for f in found] == pytest.approx([found[0]["energy"]] * 3, rel=1e-12)

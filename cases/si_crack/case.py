@@ -17,13 +17,12 @@ from history import History
 from picture import draw
 
 from couplers import ForceMixing
-from multiscale import Case, Cylinder, Expect, HybridModel, registry
+from multiscale import Case, Cylinder, Expect, HybridModel, Overlay, registry
 from multiscale.continuum.jintegral import j_integral
 from multiscale.drive import Step, load
 from multiscale.elastic import bulk_modulus
 from multiscale.fracture.hybrid import HybridCrack
 from multiscale.fracture.material import CrackMaterial
-from multiscale.interface import Overlay
 from multiscale.models import StillingerWeber
 from multiscale.region import Can, Query
 from multiscale.regions.qm import QMRegion
