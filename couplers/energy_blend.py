@@ -27,7 +27,7 @@ class EnergyBlend(Coupler):
         want = Can.ENERGY | Can.FORCES | (Can.SITE_ENERGIES if interface.moving else Can.NOTHING)
         answers = ask(q, {r: Query(want, w) for r, w in interface.weights(q).items()})
         # The builtin sum: numpy's would first copy all regions' forces into one array.
-        forces: Array = sum(interface.pull(r, a["forces"]) for r, a in answers.items())
+        forces: Array = sum((interface.pull(r, a["forces"]) for r, a in answers.items()), start=np.zeros_like(q))
         if interface.moving:
             forces = forces + interface.weight_forces(q, {r: a["site_energies"] for r, a in answers.items()})
         parts = {r: a["energy"] for r, a in answers.items()}
