@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from multiscale.coupler import Ask, Claims, Coupler, Evaluation
 from multiscale.interface import Interface
 from multiscale.region import Can, Query

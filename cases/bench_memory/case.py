@@ -25,7 +25,6 @@ KINDS = {
     "plain": ("plain", "atom", "cells", "#1d3557"),
     "hybrid": ("hybrid", "atom", "cells", "#c1121f"),
     "unchecked": ("hybrid without gates", "atom", "cells", "#f4a261"),
-    "moving": ("hybrid without gates, current frame", "atom", "cells", "#2a9d8f"),
     "continuum": ("continuum", "dof", "intervals", "#6d597a"),
 }
 MINIMAL = 2
@@ -55,25 +54,25 @@ class Memory(Case):
 
     def measure(self, run, nothing):
         """Counts and peaks of every kind, measured on rank 0 while the others wait."""
-        measured = run.world.bcast(self._all(run) if run.first else None)
+        measured = {}
+        for kind, (name, *_) in KINDS.items():
+            with run.timed(name):
+                measured[kind] = run.world.bcast(self._sizes(run, kind) if run.first else None)
         for kind, (base, rows) in measured.items():
             self._growth(run, kind, base, rows)
         plain = measured["plain"]
-        for kind in ("hybrid", "unchecked", "moving"):
+        for kind in ("hybrid", "unchecked"):
             name, (base, rows) = KINDS[kind][0], measured[kind]
             run.record(f"{name} over plain, per atom", slope(base, rows) / slope(*plain))
             run.record(f"{name} over plain, whole process of the largest", float(rows[-1, 1] / plain[1][-1, 1]))
         return measured
 
-    def _all(self, run: Any) -> dict[str, tuple[Any, Any]]:
-        measured = {}
-        for kind, (name, _, setting, _) in KINDS.items():
-            with run.timed(name):
-                # More than one: the first may compile the forms of the continuum, which takes memory too.
-                bases = [self._worker(kind, MINIMAL) for _ in range(run.settings["baselines"])]
-                rows = [self._worker(kind, size) for size in run.settings[setting]]
-            measured[kind] = np.min(bases, axis=0), np.array(rows)
-        return measured
+    def _sizes(self, run: Any, kind: str) -> tuple[Any, Any]:
+        """What :meth:`_worker` finds for the smallest size, and for the others (n, 3)."""
+        # More than one: the first may compile the forms of the continuum, which takes memory too.
+        bases = [self._worker(kind, MINIMAL) for _ in range(run.settings["baselines"])]
+        rows = [self._worker(kind, size) for size in run.settings[KINDS[kind][2]]]
+        return np.min(bases, axis=0), np.array(rows)
 
     def _worker(self, kind: str, size: int) -> tuple[float, float, float]:
         """Count, peak and the peak of the construction alone, MiB, of one process."""

@@ -20,7 +20,6 @@ from multiscale.continuum.laws import LinearElastic
 from multiscale.continuum.mesh import SimplexMesh
 from multiscale.continuum.voigt import cubic_stiffness
 from multiscale.models import StillingerWeber
-from multiscale.partition import Frame
 from multiscale.region import Query
 from multiscale.regions.continuum import ContinuumRegion
 from multiscale.regions.ml import MLRegion
@@ -46,14 +45,17 @@ def plain(cells: int) -> Built:
     return region.n_dofs, lambda: region.evaluate(region.reference, Query())
 
 
-def hybrid(cells: int, frame: Frame = "reference", strict: bool = True) -> Built:
-    """The same atoms with two regions: a ball of another model, a fixed share of the matter whatever the size."""
+def hybrid(cells: int, strict: bool = True) -> Built:
+    """The same atoms with two regions: a ball of another model, a fixed share of the matter whatever the size.
+
+    In the current frame, where every site energy is kept.
+    """
     atoms = bulk("Si", a=5.43095, cubic=True) * (cells, cells, cells)
     length = float(atoms.cell.lengths()[0])
     # At least one reach wide, which a gate asks for.
     ball, zone = Sphere((length / 2, length / 2, length / 2), length / 5), max(4.0, length / 12)
     regions = {"high": MLRegion(StillingerWeber(25.0), atoms), "low": MLRegion(StillingerWeber(), atoms)}
-    partition = Nested([("high", ball, zone)], rest="low", frame=frame)
+    partition = Nested([("high", ball, zone)], rest="low", frame="current")
     model = HybridModel(Interface(atoms.positions, regions, partition, strict=strict), EnergyBlend())
     return len(atoms), lambda: model.evaluate(atoms.positions)
 
@@ -61,11 +63,6 @@ def hybrid(cells: int, frame: Frame = "reference", strict: bool = True) -> Built
 def unchecked(cells: int) -> Built:
     """The hybrid built without the geometric gates, which look around every counted atom at once."""
     return hybrid(cells, strict=False)
-
-
-def moving(cells: int) -> Built:
-    """The hybrid with weights in the current frame, which need every site energy; without the geometric gates."""
-    return hybrid(cells, "current", strict=False)
 
 
 def continuum(intervals: int) -> Built:
@@ -76,7 +73,7 @@ def continuum(intervals: int) -> Built:
     return 2 * region.n_dofs, lambda: region.evaluate(1.001 * np.asarray(region.reference), Query())
 
 
-KINDS = {"plain": plain, "hybrid": hybrid, "unchecked": unchecked, "moving": moving, "continuum": continuum}
+KINDS = {"plain": plain, "hybrid": hybrid, "unchecked": unchecked, "continuum": continuum}
 
 
 if __name__ == "__main__":
