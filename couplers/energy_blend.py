@@ -27,7 +27,7 @@ class EnergyBlend(Coupler):
     def evaluate(self, q: Array, interface: Interface, ask: Ask, prepared: Any) -> Evaluation:
         """Weighted energies, pulled-back forces, and the force of the moving weights."""
         want = Can.ENERGY | Can.FORCES | (Can.SITE_ENERGIES if interface.moving else Can.NOTHING)
-        answers = ask(q, {r: Query(want, w) for r, w in interface.weights(q).items()})
+        answers = ask(q, {r: Query(want, w, uncounted=False) for r, w in interface.weights(q).items()})
         # The builtin sum: numpy's would first copy all regions' forces into one array.
         forces: Array = sum((interface.pull(r, a["forces"]) for r, a in answers.items()), start=np.zeros_like(q))
         if interface.moving:

@@ -136,16 +136,21 @@ def surroundings(interface: Interface) -> None:
     weights = interface.weights(interface.reference)
     for name in interface.shared:
         region = interface.regions[name]
-        others = [interface.regions[r] for r in interface.shared if r != name]
+        others = [interface.regions[r] for r in interface.shared if r != name and _goes_beyond(interface, r, name)]
         if not (region.discrete and others and np.isfinite(region.reach)):
             continue
         counted = np.flatnonzero(weights[name] > 0)
         if len(counted) == 0:
             continue
         X = region.sites(interface.place(name, interface.reference))[counted]
-        probe = (X[:, None, :] + 0.9 * region.reach * directions).reshape(-1, 3)
-        elsewhere = np.any([o.covers(probe) for o in others], axis=0)
-        cut = (elsewhere & ~region.covers(probe)).reshape(len(counted), -1).any(axis=1)
+        cut = np.zeros(len(counted), dtype=bool)
+        for part in np.array_split(
+            np.arange(len(counted)), len(counted) // 2000 + 1
+        ):  # 26 probes of all would fill the memory
+            probe = (X[part, None, :] + 0.9 * region.reach * directions).reshape(-1, 3)
+            bare = np.flatnonzero(~region.covers(probe))
+            elsewhere = np.any([o.covers(probe[bare]) for o in others], axis=0)
+            cut[part[bare[elsewhere] // len(directions)]] = True
         if cut.any():
             k = int(counted[np.flatnonzero(cut)[0]])
             raise MultiscaleError(
@@ -153,6 +158,14 @@ def surroundings(interface: Interface) -> None:
                 f"({region.reach:.3g} Å) of it while other regions go on ({int(cut.sum())} such atoms): the switching zone reaches "
                 "outside the region; add a pad of atoms slaved to the mesh, or move the zone inwards"
             )
+
+
+def _goes_beyond(interface: Interface, other: str, name: str) -> bool:
+    """Whether a region may have matter where another has none: it is a field, or has particles that the other has not."""
+    if not interface.regions[other].discrete:
+        return True
+    mine, theirs = interface.embeddings[name].own, interface.embeddings[other].own
+    return bool((theirs < 0).any()) or not np.isin(theirs, mine).all()
 
 
 def overlapping(interface: Interface, q: Array, nearest: float = 0.5) -> None:

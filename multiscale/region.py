@@ -54,11 +54,15 @@ class Query:
         Site weights w; None means one everywhere.
     vector : (n_dofs, 3) array or None
         The direction v of a Hessian–vector product, Å.
+    uncounted : bool
+        Whether site energies are wanted of sites of weight zero too. If not, a region with SUBSETS leaves them out, and their
+        entries mean nothing: moving weights, whose force is e ∇w, have no use for them.
     """
 
     want: Can = Can.ENERGY | Can.FORCES
     weights: Array | None = None
     vector: Array | None = None
+    uncounted: bool = True
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ class MLRegion(Region):
         x = np.asarray(x, dtype=float)
         weights = np.ones(self.n_sites) if query.weights is None else np.asarray(query.weights, dtype=float)
         centres = self.owned()
-        if Can.SITE_ENERGIES not in query.want:
+        if Can.SITE_ENERGIES not in query.want or not query.uncounted:
             centres = centres[weights[centres] != 0.0]
         edges, nodes = self._edges(x, centres)
         vectors = edges.vectors.requires_grad_(True)
