@@ -28,9 +28,10 @@ class EnergyBlend(Coupler):
         """Weighted energies, pulled-back forces, and the force of the moving weights."""
         want = Can.ENERGY | Can.FORCES | (Can.SITE_ENERGIES if interface.moving else Can.NOTHING)
         answers = ask(q, {r: Query(want, w, uncounted=False) for r, w in interface.weights(q).items()})
-        # The builtin sum: numpy's would first copy all regions' forces into one array.
-        forces: Array = sum((interface.pull(r, a["forces"]) for r, a in answers.items()), start=np.zeros_like(q))
+        forces = np.zeros_like(q)
+        for r, a in answers.items():
+            forces += interface.pull(r, a["forces"])
         if interface.moving:
-            forces = forces + interface.weight_forces(q, {r: a["site_energies"] for r, a in answers.items()})
+            forces += interface.weight_forces(q, {r: a["site_energies"] for r, a in answers.items()})
         parts = {r: a["energy"] for r, a in answers.items()}
         return Evaluation(sum(parts.values()), forces, parts)

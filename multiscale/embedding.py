@@ -48,6 +48,8 @@ class _Copies:
     others: slice | IntArray
     used: slice | IntArray
     matrix: Any
+    #: The transpose in rows of its own: its product is twice as fast as that of a transposed view.
+    transpose: Any
 
     @classmethod
     def of(cls, matrix: Any) -> _Copies | None:
@@ -67,11 +69,11 @@ class _Copies:
         if 2 * len(target) < len(copied) or len(np.unique(source)) < len(source):
             return None
         if len(others) == 0:
-            return cls(_slice(source), _slice(target), _slice(others), _slice(others), None)
+            return cls(_slice(source), _slice(target), _slice(others), _slice(others), None, None)
         rest = m[(3 * others[:, None] + np.arange(3)).ravel()]
         used = np.unique(rest.indices // 3)
         rest = rest[:, (3 * used[:, None] + np.arange(3)).ravel()]
-        return cls(_slice(source), _slice(target), _slice(others), _slice(used), rest)
+        return cls(_slice(source), _slice(target), _slice(others), _slice(used), rest, rest.T.tocsr())
 
 
 def _slice(indices: IntArray) -> slice | IntArray:
@@ -120,7 +122,7 @@ class Embedding:
         out = np.zeros((self.n_q, 3))
         out[copies.source] = f[copies.target]
         if copies.matrix is not None:
-            out[copies.used] += (copies.matrix.T @ f[copies.others].ravel()).reshape(-1, 3)
+            out[copies.used] += (copies.transpose @ f[copies.others].ravel()).reshape(-1, 3)
         return out
 
     def push(self, v: Array) -> Array:
