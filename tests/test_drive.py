@@ -164,3 +164,18 @@ def test_loading_goes_on_exactly_from_any_state():
     assert len(whole) > 4
     assert [s.load for s in rest] == [s.load for s in whole[2:]]
     assert all((a.q == b.q).all() for a, b in zip(rest, whole[2:], strict=True))
+
+
+def test_load_halves_a_step_that_does_not_relax():
+    """With too few steps of relaxation for the increment asked for, the driver takes smaller ones."""
+    model = _open()
+    q = model.interface.reference.copy()
+
+    def sheared(at, old, new):
+        return at * (new / old) + 0.02 * np.sin(at * (new - old) / 0.01)
+
+    settings = {"start": 1.0, "stop": 1.04, "step": 0.04, "fmax": 1e-6}
+    with pytest.raises(MultiscaleError, match="relaxation stopped after 4 steps"):
+        list(load(model, q, sheared, max_steps=4, **settings))
+    steps = list(load(model, q, sheared, max_steps=4, resolution=0.0025, **settings))
+    assert steps[-1].load == pytest.approx(1.04) and len(steps) > 2 and all(s.converged for s in steps)

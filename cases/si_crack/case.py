@@ -142,7 +142,7 @@ class SiliconCrack(Case):
         known = len(states)
         steps = load(
             model, begin, crack.advance, start=start, stop=1.8 * K_G, step=step * K_G, resolution=finest * K_G,
-            event=lambda at: watch.state(at[:n]), fmax=fmax, energy_noise=1e-9,
+            event=lambda at: watch.state(at[:n]), fmax=fmax, max_steps=40 if "QM" in name else 300,
         )  # fmt: skip
         for k, s in enumerate(run.follow(steps, name)):
             if known and k == 0:

@@ -2,8 +2,9 @@
 
     q_pred = advance(q, λ → λ + Δλ);    prepare(q_pred);    relax;    what happened?
 
-A load step in which the event changes is taken back and halved until it is shorter than ``resolution``; then the event is accepted. The
-event's load is thus bracketed by the last step without it and the first with it.
+A load step in which the event changes, or whose relaxation does not converge, is taken back and halved until it is no
+longer than ``resolution``; then the event is accepted (and a relaxation that does not converge is an error). The event's
+load is thus bracketed by the last step without it and the first with it.
 """
 
 from __future__ import annotations
@@ -86,14 +87,9 @@ def load(
         for last in steps:
             each(last)
         assert last is not None
-        if not last.converged:
-            raise MultiscaleError(
-                f"relaxation stopped after {last.index} steps at max|F| = {last.max_force:.2e} eV/Å, above {fmax:.0e}; "
-                "take smaller load steps or raise max_steps"
-            )
         return last
 
-    now = settle(np.asarray(q, dtype=float))
+    now = _converged(settle(np.asarray(q, dtype=float)), fmax)
     value, name, size, count = start, event(now.q), float(step), 0
     finest = abs(step) if resolution is None else resolution
     yield replace(now, index=0, load=value, event=name, increment=float(size))
@@ -101,12 +97,22 @@ def load(
         size = np.sign(step) * min(abs(size), abs(stop - value))
         trial = settle(advance(now.q, value, value + size))
         here = event(trial.q)
-        if here != name and abs(size) > finest * (1 + 1e-9):
+        if (here != name or not trial.converged) and abs(size) > finest * (1 + 1e-9):
             size = np.sign(step) * max(0.5 * abs(size), finest)
             continue
+        _converged(trial, fmax)
         count += 1
         value, now = value + size, trial
         yield replace(now, index=count, load=value, event=here if here != name else "", increment=float(size))
         name = here
         # At every accepted state, so that a run that starts again from it does exactly the same.
         p = preconditioner(model, now.q, free)
+
+
+def _converged(state: Step, fmax: float) -> Step:
+    if not state.converged:
+        raise MultiscaleError(
+            f"relaxation stopped after {state.index} steps at max|F| = {state.max_force:.2e} eV/Å, above {fmax:.0e}; "
+            "take smaller load steps or raise max_steps"
+        )
+    return state
