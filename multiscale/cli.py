@@ -115,7 +115,7 @@ def check(
 
 
 @app.command()
-def bench(size: Annotated[str, typer.Option(help="Size of the benchmark cases.")] = "full") -> None:
+def bench(size: Annotated[str, typer.Option(help="Size of the benchmark cases.")] = "small") -> None:
     """Run every benchmark case, each in a process of its own; exit status 1 if a ratio is missed."""
     from .catalogue import cards
 
