@@ -115,11 +115,17 @@ def check(
 
 
 @app.command()
-def bench(size: Annotated[str, typer.Option(help="Size of the benchmark cases.")] = "small") -> None:
-    """Run every benchmark case, each in a process of its own; exit status 1 if a ratio is missed."""
-    from .catalogue import cards
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these benchmarks.")] = None,
+    size: Annotated[str, typer.Option(help="Size of the benchmark cases.")] = "small",
+) -> None:
+    """Run the benchmark cases, each in a process of its own; exit status 1 if a ratio is missed."""
+    from .catalogue import cards, find
 
-    chosen = [card for card in cards().values() if card.benchmark]
+    try:
+        chosen = [find(name) for name in names] if names else [card for card in cards().values() if card.benchmark]
+    except MultiscaleError as error:
+        raise _stop(error) from error
     if not chosen:
         typer.echo("no case is marked as a benchmark")
     # One process each: memory is measured as a peak, and caches of one case must not help the next.

@@ -80,7 +80,7 @@ def test_an_unknown_case_is_one_sentence(here):
 
 def test_bench_judges(here):
     for size, code in (("full", 0), ("small", 1)):
-        done = python("-m", "multiscale.cli", "bench", "--size", size, cwd=here)
+        done = python("-m", "multiscale.cli", "bench", "found", "--size", size, cwd=here)
         assert done.returncode == code, done.stdout + done.stderr
 
 
