@@ -2,7 +2,7 @@
 
 r < r_free              free atoms (the atomistic region; a quantum core may lie over its middle)
 r_free … + blend        atoms slaved to the mesh, weights blending from the atoms to the continuum
-… + one reach           pad: slaved atoms that only surround counted ones
+… + two reaches         pad: slaved atoms that only surround counted ones
 … R                     finite elements; the K-field on the outer circle, free crack faces
 
 q = [free atoms, mesh nodes],     x_slaved = X + u(X) + Z : sym ∇u
