@@ -140,9 +140,15 @@ class SiliconCrack(Case):
         else:
             begin, start = crack.reference + crack.displacement(K_G) if q is None else q, K_G
         known = len(states)
+
+        def progress(s: Step) -> None:
+            # A quantum relaxation takes minutes: show that it lives.
+            if s.index and s.index % 10 == 0:
+                run.say(f"{name}: relaxing, {s.line()}")
+
         steps = load(
             model, begin, crack.advance, start=start, stop=1.8 * K_G, step=step * K_G, resolution=finest * K_G,
-            event=lambda at: watch.state(at[:n]), fmax=fmax, max_steps=40 if "QM" in name else 300,
+            event=lambda at: watch.state(at[:n]), fmax=fmax, max_steps=40 if "QM" in name else 300, each=progress,
         )  # fmt: skip
         for k, s in enumerate(run.follow(steps, name)):
             if known and k == 0:
