@@ -93,7 +93,8 @@ class Relaxation(Case):
     @staticmethod
     def _peer(system: AllAtom, step: float) -> dict[str, tuple[int, float, list[float]]]:
         """ASE's preconditioned L-BFGS with its exponential preconditioner, Packwood et al. 2016."""
-        region, K, out = system.region, system.material.K_griffith, {}
+        # A region of this rank alone: the model's own one answers with its rank's share only.
+        region, K, out = system.fresh(), system.material.K_griffith, {}
         counter = Counting(region)
         q = system.reference + system.displacement(K)
         for stage in ("K-field start", "load step"):
@@ -155,15 +156,17 @@ class AllAtom:
     def __init__(self, material: CrackMaterial, radius: float):
         crystal = diamond_111(material.a, radius + SKIN)
         self.material, self.reference, self.basis = material, crystal.positions, crystal.basis
-        cell = np.diag([0.0, 0.0, crystal.period])
-        symbols = [material.symbol] * len(crystal.positions)
-        self.region = MLRegion(
-            material.model, symbols=symbols, positions=crystal.positions, cell=cell, pbc=(False, False, True)
-        )
+        self.period = crystal.period
         self.held = np.hypot(crystal.cells[:, 0], crystal.cells[:, 1]) > radius
-        interface = Interface(crystal.positions, {"ml": self.region}, Nested([], rest="ml"), self.held)
+        interface = Interface(crystal.positions, {"ml": self.fresh()}, Nested([], rest="ml"), self.held)
         self.model = HybridModel(interface, EnergyBlend())
         self.free_atoms, self.sites = int((~self.held).sum()), len(self.held)
+
+    def fresh(self) -> MLRegion:
+        """A region of all atoms that belongs to no team yet."""
+        symbols = [self.material.symbol] * len(self.reference)
+        place = {"cell": np.diag([0.0, 0.0, self.period]), "pbc": (False, False, True)}
+        return MLRegion(self.material.model, symbols=symbols, positions=self.reference, **place)
 
     def displacement(self, K: float) -> Array:
         """The K-field with the inner shift of its strain, Å."""
