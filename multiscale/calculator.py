@@ -73,6 +73,11 @@ class RegionCalculator(Calculator):
             want |= self.region.can & Can.SITE_ENERGIES
         if "stress" in properties and self.atoms.pbc.all():
             want |= self.region.can & Can.STRESS
+        if self.region.team.size > 1:
+            raise MultiscaleError(
+                f"RegionCalculator was given a region that {self.region.team.size} ranks share, where each has only its part "
+                "of the answer; make a region of its own, or use HybridCalculator on the model"
+            )
         answer = self.region.evaluate(self.atoms.get_positions(), Query(want))
         if answer.energy is not None:
             self.results["energy"] = self.results["free_energy"] = answer.energy

@@ -15,7 +15,7 @@ from ase.optimize import BFGS, FIRE
 
 from couplers import EnergyBlend, ForceBlend, GhostCorrected
 from multiscale import HybridModel, Interface, Nested, Sphere
-from multiscale.calculator import HybridCalculator, atom_dofs
+from multiscale.calculator import HybridCalculator, RegionCalculator, atom_dofs
 from multiscale.drive import relax, verlet
 from multiscale.embedding import select
 from multiscale.models import StillingerWeber
@@ -237,3 +237,14 @@ def test_constraints_are_ases():
     atoms.calc = HybridCalculator(mixed())
     BFGS(atoms, logfile=None).run(fmax=1e-2, steps=60)
     assert np.array_equal(atoms.positions[:5], held)
+
+
+def test_a_region_that_ranks_share_is_refused():
+    from multiscale.types import Team
+
+    silicon = bulk("Si", a=5.43095)
+    region = MLRegion(StillingerWeber(), silicon)
+    region.bind(Team(0, 2))
+    silicon.calc = RegionCalculator(region)
+    with pytest.raises(MultiscaleError, match="a region that 2 ranks share"):
+        silicon.get_potential_energy()
