@@ -47,8 +47,8 @@ class SiliconCrack(Case):
         },
         "full": {
             "free_radius": 25.0, "radius": 400.0, "h_inner": 7.0, "h_outer": 25.0, "coupler": "energy_blend",
-            "step": 0.02, "resolution": 0.0025, "quantum": True, "core": 2.6, "hops": 2, "periods": 1,
-            "quantum_step": 0.08, "quantum_resolution": 0.02, "buffer_check": 1, "electronic_temperature": 3000.0,
+            "step": 0.02, "resolution": 0.0025, "quantum": True, "core": 3.6, "hops": 1, "periods": 1,
+            "quantum_step": 0.04, "quantum_resolution": 0.005, "buffer_check": 0, "electronic_temperature": 1000.0,
         },
     }  # fmt: skip
     expectations = (
