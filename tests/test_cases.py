@@ -28,7 +28,7 @@ def test_benchmarks_run_through(name, tmp_path):
 
 
 def test_si_crack_without_its_quantum_core(tmp_path):
-    """A few hundred atoms in a mesh find the load of the all-atom crack; bit for bit the same after an interruption."""
+    """A few hundred atoms in a mesh find the load of the all-atom crack; a finished run leaves no checkpoint."""
     pytest.importorskip("multiscale.continuum.laws", exc_type=ImportError)
     case = catalogue.load(CARDS["si_crack"].script)
     found = {
