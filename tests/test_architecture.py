@@ -28,6 +28,7 @@ DOORS = {
     "meshio": FEM,
     "ase": (
         "multiscale/calculator.py",
+        "multiscale/neb.py",
         "multiscale/output.py",
         "multiscale/regions/*",
         "multiscale/models/*",
