@@ -17,12 +17,16 @@ from .types import missing
 REMEDIES: dict[str, str] = {
     "torch": "run 'make setup', or install the extra 'ml' (python -m pip install -e '.[ml]')",
     "vesin": "run 'make setup', or install the extra 'ml' (python -m pip install -e '.[ml]')",
+    "pyscf": "install the extra 'dft' (python -m pip install -e '.[dft]')",
+    "dxtb": "run 'make setup', or install the extra 'qm' (python -m pip install -e '.[qm]')",
     "tblite": "run 'make setup', or install the extra 'qm' (python -m pip install -e '.[qm]')",
     "meshio": "run 'make setup', or install the extra 'fem' (python -m pip install -e '.[fem]')",
     "matplotlib": "run 'make setup', or install the extra 'cases' (python -m pip install -e '.[cases]')",
     "pytest": "run 'make setup', or install the extra 'test' (python -m pip install -e '.[test]')",
-    "mace": "install it beside torch with 'python -m pip install mace-torch'",
-    "metatomic": "install it beside torch with 'python -m pip install metatomic-torch'",
+    "mace": "run 'make setup', or install the extra 'ml' (python -m pip install -e '.[ml]')",
+    "safetensors": "run 'make setup', or install the extra 'ml' (python -m pip install -e '.[ml]')",
+    "metatomic": "install the extra 'metatomic' (python -m pip install -e '.[metatomic]')",
+    "metatensor": "install the extra 'metatomic' (python -m pip install -e '.[metatomic]')",
     "ase": "run 'make setup', or 'python -m pip install ase'",
     "gmsh": "install python3-gmsh with apt, or python-gmsh from conda-forge",
 }

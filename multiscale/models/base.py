@@ -14,12 +14,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..types import IntArray, MultiscaleError, missing
+from ..types import Array, BoolArray, IntArray, MultiscaleError, missing
 
 try:
     import torch
 except ImportError as error:  # pragma: no cover - torch is a declared dependency of the models
     raise missing("torch", "A site-energy model", "install it with 'pip install torch'") from error
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the nodes of a graph lie, for models that ask for positions and a cell; constants, never differentiated.
+
+    Attributes
+    ----------
+    positions : (n_nodes, 3) array
+        Å.
+    cell : (3, 3) array
+        Cell vectors as rows, Å.
+    pbc : (3,) array of bool
+        Periodic axes.
+    shift : (n_edges, 3) int array
+        S of each edge: D = x_neighbour + S·cell − x_centre.
+    """
+
+    positions: Array
+    cell: Array
+    pbc: BoolArray
+    shift: IntArray
 
 
 @dataclass(frozen=True)
@@ -42,6 +64,8 @@ class Edges:
     levels : tuple of int
         Number of nodes within 0, 1, …, ``layers`` hops: ``levels[0]`` centres are requested, ``levels[-1]`` is
         n_nodes. Layer ℓ = 1 … L of a message-passing model needs results on the first ``levels[L − ℓ]`` nodes only.
+    placement : Placement or None
+        Where the graph lies; most models have no use for it.
     """
 
     vectors: torch.Tensor
@@ -49,11 +73,24 @@ class Edges:
     neighbour: torch.Tensor
     species: torch.Tensor
     levels: tuple[int, ...]
+    placement: Placement | None = None
 
     @property
     def n_centres(self) -> int:
         """Number of requested centres, the length of the model's result."""
         return self.levels[0]
+
+    def shallower(self, layers: int) -> Edges:
+        """What a model of fewer layers gets of this graph: the nodes and edges within ``layers`` hops."""
+        if layers + 1 >= len(self.levels):
+            return self
+        n, k = self.levels[layers], int(torch.searchsorted(self.centre, self.levels[layers - 1]))
+        place = self.placement
+        if place is not None:
+            place = Placement(place.positions[:n], place.cell, place.pbc, place.shift[:k])
+        return Edges(
+            self.vectors[:k], self.centre[:k], self.neighbour[:k], self.species[:n], self.levels[: layers + 1], place
+        )
 
     def lengths(self) -> torch.Tensor:
         """Edge lengths (n_edges,), Å; differentiable, since no edge has zero length."""
@@ -84,6 +121,10 @@ class SiteModel(torch.nn.Module, ABC):
         Chemical elements the model knows; species are indices into it.
     name, doi : str
         For reports and citations.
+    precisions : tuple of str
+        The precisions it computes in.
+    twice_differentiable : bool
+        Whether Hessians of the site energies can be had from it.
     """
 
     cutoff: float
@@ -91,6 +132,8 @@ class SiteModel(torch.nn.Module, ABC):
     symbols: tuple[str, ...]
     name: str
     doi: str
+    precisions: tuple[str, ...] = ("float64", "float32")
+    twice_differentiable: bool = True
 
     @abstractmethod
     def forward(self, edges: Edges) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ase.build import bulk
 
-from ...models import EAM, StillingerWeber
+from ...models import EAM, Committee, StillingerWeber
 from ...region import Region
 from ...regions.ml import MLRegion
 from ...types import Array
@@ -30,6 +30,11 @@ def _specimen(model: Any, symbol: str, a: float, bound: float) -> Specimen:
 def stillinger_weber() -> Specimen:
     """Silicon with three-body terms."""
     return _specimen(StillingerWeber(), "Si", 5.431, 1e-7)
+
+
+def committee() -> Specimen:
+    """The mean of two potentials that disagree about bond angles."""
+    return _specimen(Committee([StillingerWeber(20.0), StillingerWeber(24.0)]), "Si", 5.431, 1e-7)
 
 
 def eam() -> Specimen:
