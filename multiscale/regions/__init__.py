@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from .continuum import ContinuumRegion
     from .ml import MLRegion
     from .qm import QMRegion
+    from .tight_binding import TightBindingRegion
 
-__all__ = ["ChainElements", "ChainRegion", "ContinuumRegion", "MLRegion", "QMRegion"]
+__all__ = ["ChainElements", "ChainRegion", "ContinuumRegion", "MLRegion", "QMRegion", "TightBindingRegion"]
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -22,5 +23,6 @@ __getattr__, __dir__ = lazy(
         "ContinuumRegion": ".continuum",
         "MLRegion": ".ml",
         "QMRegion": ".qm",
+        "TightBindingRegion": ".tight_binding",
     },
 )

@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 
+from ..embedding import Embedding, link_atoms, select, stack
 from ..neighbours import NeighbourList, Pairs
 from ..types import Array, BoolArray, IntArray, MultiscaleError
 from .cover import periodic_images
-
-#: An atom of the cluster: parent atom and lattice shift.
-Node = tuple[int, int, int, int]
+from .wraps import Node, refuse_images
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,20 @@ class Cluster:
         inner, outer = atoms[self.links[:, 0]], x[self.links[:, 1]] + self.outer_shift @ cell
         return np.concatenate([atoms, inner + self.ratio[:, None] * (outer - inner)])
 
+    def embedding(self, cell: ArrayLike, n: int) -> Embedding:
+        """The affine rows that place the cluster over the ``n`` atoms of the large system with ``cell`` (3, 3), Å.
+
+        Only the home cell's copies own their dofs: an image's force belongs to the image.
+        """
+        cell = np.asarray(cell, dtype=float)
+        inner, outer = self.links.T
+        shifts = self.shift[inner] @ cell, self.outer_shift @ cell
+        rows = stack(
+            select(self.index, n, self.shift @ cell), link_atoms(self.index[inner], outer, self.ratio, n, *shifts)
+        )
+        image = np.concatenate([self.shift.any(axis=1), np.ones(len(self.links), dtype=bool)])
+        return Embedding(rows.matrix, rows.offset, np.where(image, -1, rows.own))
+
 
 def carve(
     symbols: Sequence[str],
@@ -85,6 +98,7 @@ def carve(
     hops: int = 0,
     radius: float | None = None,
     periods: Sequence[int] = (1, 1, 1),
+    images: bool = False,
     bond_length: float = 1.2 * 2.35,
     cap: str = "H",
     cap_bond: float = 1.48,
@@ -109,7 +123,11 @@ def carve(
         Buffer: whatever is within this distance (Å) of a core atom is inside too.
     periods : three int
         How many periods of the core to take along each periodic axis, centred about the home cell; a core in a cell one
-        period thick gives a cluster several periods thick.
+        period thick gives a cluster several periods thick. Along axes of more than one period the cluster may contain
+        images of its own atoms.
+    images : bool
+        Whether it may do so along all periodic axes: for clusters of a crystal that is given by a small cell, and whose
+        energies are not added to those of that cell.
     bond_length : float
         Å; atoms closer than this in the reference configuration are bonded. Default: silicon's bond and a fifth.
     cap, cap_bond : str, float
@@ -120,13 +138,14 @@ def carve(
     Raises
     ------
     MultiscaleError
-        If the core is empty, or the cluster grows beyond ``max_atoms``.
+        If the core is empty, the cluster grows beyond ``max_atoms``, or it meets its own image: the cell is too small for
+        the core and its buffer.
 
     Examples
     --------
     >>> from ase.build import bulk
     >>> si = bulk("Si", a=5.43)
-    >>> cluster = carve(si.get_chemical_symbols(), si.positions, si.cell.array, True, [0], hops=1)
+    >>> cluster = carve(si.get_chemical_symbols(), si.positions, si.cell.array, True, [0], hops=1, images=True)
     >>> len(cluster.symbols), len(cluster.links)
     (5, 12)
     """
@@ -142,6 +161,8 @@ def carve(
     inside = _with_buffer(seeds, bonded, hops)
     if radius is not None:
         inside |= _within(seeds, x, bonds.cell, bonds.pbc, radius)
+    allowed = np.array([images or p > 1 for p in periods]) & bonds.pbc
+    refuse_images(inside, [], x, bonds.cell, bonds.pbc, allowed)
     inside = _absorb(inside, bonded, max_atoms)
     order = sorted(inside, key=lambda node: (node not in seeds, node))
     number = {node: k for k, node in enumerate(order)}
@@ -151,6 +172,7 @@ def carve(
         for neighbour in _neighbours(node, bonded)
         if neighbour not in inside
     ]
+    refuse_images(inside, [(order[k], node) for k, node in broken], x, bonds.cell, bonds.pbc, allowed)
     outer = np.array([node for _, node in broken], dtype=np.int64).reshape(-1, 4)
     inner = np.array([k for k, _ in broken], dtype=np.int64)
     nodes = np.array(order, dtype=np.int64)

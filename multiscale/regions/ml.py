@@ -33,7 +33,7 @@ try:
 except ImportError as error:  # pragma: no cover - torch is a declared dependency of ML regions
     raise missing("torch", "An ML region", "install it with 'pip install torch'") from error
 
-from ..models.base import Edges, SiteModel
+from ..models.base import Edges, Placement, SiteModel
 
 
 class MLRegion(Region):
@@ -97,6 +97,13 @@ class MLRegion(Region):
             raise MultiscaleError("MLRegion was given neither atoms nor symbols with positions; give one of the two")
         if dtype not in ("float64", "float32"):
             raise MultiscaleError(f"MLRegion was given dtype '{dtype}'; it needs 'float64' or 'float32'")
+        if dtype not in model.precisions:
+            raise MultiscaleError(
+                f"MLRegion was given dtype '{dtype}' for {model.name}, which computes in "
+                f"{' or '.join(model.precisions)}; say MLRegion(..., dtype='{model.precisions[0]}')"
+            )
+        if not model.twice_differentiable:
+            self.can = self.can & ~(Can.HVP | Can.STIFFNESS)
         self.model, self.symbols = model, tuple(symbols)
         self._reference = np.array(positions, dtype=float).reshape(-1, 3)
         self.n_dofs = self.n_sites = len(self.symbols)
@@ -252,7 +259,9 @@ class MLRegion(Region):
             return torch.as_tensor(a, device=device)
 
         vectors = torch.as_tensor(pairs.vectors).to(device=device, dtype=getattr(torch, self.dtype))
-        edges = Edges(vectors, index(local[pairs.i]), index(local[pairs.j]), index(self._species[nodes]), tuple(levels))
+        place = Placement(x[nodes], self.cell, self.pbc, pairs.shift)
+        ends, species = (index(local[pairs.i]), index(local[pairs.j])), index(self._species[nodes])
+        edges = Edges(vectors, *ends, species, tuple(levels), place)
         return edges, nodes
 
     def _site_energies(self, edges: Edges) -> torch.Tensor:

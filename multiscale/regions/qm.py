@@ -9,48 +9,25 @@ chooses their bond length, and passes their forces on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ase
 import numpy as np
-from ase.calculators.calculator import BaseCalculator, CalculatorError, get_calculator_class
 from ase.data import atomic_masses
 from ase.io import write
-from ase.units import Hartree, kB
 from numpy.typing import ArrayLike
 
 from ..region import Answer, Can, Query, Region
-from ..types import Array, BoolArray, MultiscaleError, Team, missing
+from ..types import Array, BoolArray, MultiscaleError, Team
 from .cover import covered
+from .engines import Engine, Settings, Source, agreed, calculate, spoken
 
 log = logging.getLogger(__name__)
 
-#: Methods of tblite, the default engine.
-XTB = ("GFN1-xTB", "GFN2-xTB", "IPEA1-xTB")
-
-Settings = Mapping[str, Any]
-
-
-def xtb_ladder(electronic_temperature: float) -> tuple[Settings, ...]:
-    """Settings to try, one after the other, on an xTB calculation whose charges do not converge.
-
-    The first three keep the functional: a fresh start with stronger damping; annealing of the occupations from 5000 K
-    down to the electronic temperature; both. The last two raise the electronic temperature, which is another
-    functional, and say so by containing ``electronic_temperature``.
-    """
-    damped = {"mixer_damping": 0.1, "max_iterations": 1000}
-    # tblite takes the annealing temperature in Hartree (unlike the electronic temperature, which its ASE calculator
-    # converts from kelvin), then the iterations to hold it and to cool down.
-    annealing = (5000.0 * kB / Hartree, 5, 20)
-    return (
-        damped,
-        {"annealing": annealing, "max_iterations": 500},
-        {**damped, "annealing": annealing},
-        {**damped, "electronic_temperature": 2.0 * electronic_temperature + 1000.0},
-        {**damped, "electronic_temperature": 3.0 * electronic_temperature + 3000.0},
-    )
+#: Energy and forces (None where they were not asked for).
+Raw = tuple[float, Array | None]
 
 
 class QMRegion(Region):
@@ -61,30 +38,39 @@ class QMRegion(Region):
     atoms : ase.Atoms
         Elements, reference positions (in the surrounding model's lengths), cell and periodic axes.
     calculator : str, calculator, callable or None
-        Name (``"GFN1-xTB"``, ``"GFN2-xTB"``, or one that ASE knows), an ASE calculator, or a callable that makes one.
-        None is GFN1-xTB through tblite.
+        Name (``"GFN1-xTB"``, ``"GFN2-xTB"``, ``"pyscf"``, or one that ASE knows), an ASE calculator, or a callable that
+        makes one. None is GFN1-xTB through tblite. A callable with an argument ``team`` gets the region's
+        :class:`~multiscale.types.Team`, and all its members call what it makes together; otherwise the first member
+        works alone, and programs that its calculator starts do not see this run's MPI launcher.
     link_atoms : (n,) bool array, optional
         Which atoms saturate broken bonds; they are no matter of the problem.
+    core : (n,) bool array, optional
+        Which atoms the calculation is for, the others being buffer and link atoms; for reports and error messages.
     charge, spin : int
-        Total charge, e, and number of unpaired electrons; for calculators made from a name.
-    electronic_temperature : float
-        K, for xTB. At a crack tip dangling bonds are nearly degenerate, and their occupation jumps between steps at
-        300 K; 1000 K (kT = 0.09 eV) makes it smooth, and changes nothing where there is a gap (3·10⁻⁵ meV per atom in
-        Si35H36). The energy is the free energy E − TS that belongs to the forces.
-    accuracy : float
-        xTB's threshold factor; 0.1 leaves a history dependence of about 10⁻⁵ eV/Å in the forces, 1 (tblite's own
-        default) of 10⁻⁴.
+        Total charge, e, and number of unpaired electrons; for xTB and PySCF.
+    electronic_temperature : float, optional
+        K; None is 1000 for xTB and 0 (no smearing) for PySCF. At a crack tip dangling bonds are nearly degenerate, and
+        their occupation jumps between steps at 300 K; 1000 K (kT = 0.09 eV) makes it smooth, and changes nothing where
+        there is a gap (3·10⁻⁵ meV per atom in Si35H36). The energy is the free energy E − TS that belongs to the forces.
+    accuracy : float, optional
+        xTB's threshold factor; 0.1, the default, leaves a history dependence of about 10⁻⁵ eV/Å in the forces, 1
+        (tblite's own default) of 10⁻⁴.
     energy_zero : mapping, optional
         Element → eV, subtracted per atom (before scaling), so that energies of different engines can be compared.
     length_scale, energy_scale : float
         c_L and c_E, see above and :func:`multiscale.regions.rescale.tune_rescaling`.
     restart : bool
-        Start each SCF from the last one's charges where the calculator can; results agree within its tolerance.
+        Start each SCF from the last one's charges where the engine can; results agree within its tolerance. False
+        makes a new calculator for every evaluation; for engines given by name.
     ladder : sequence of mappings, optional
-        Settings for the calculator's ``set`` to try one after the other if it fails; :func:`xtb_ladder` for xTB, else
-        none.
+        Settings for the calculator's ``set`` to try one after the other if it fails;
+        :func:`~multiscale.regions.engines.xtb_ladder` and :func:`~multiscale.regions.engines.pyscf_ladder` for those,
+        else none.
     failures : str or Path
         Folder for the geometries that failed.
+    **settings
+        Further settings of an engine given by name, such as ``xc="pbe", basis="def2-svp"``
+        (:class:`~multiscale.regions.pyscf_engine.PySCFMolecule`).
 
     Attributes
     ----------
@@ -92,6 +78,9 @@ class QMRegion(Region):
         (number of the evaluation, rung of the ladder that worked), for every evaluation that needed one.
     evaluations : int
         Number of calculations asked for.
+    atom_energies : (n_sites,) array or None
+        Energies per atom of the last evaluation, eV, scaled as the energy is, where the engine has them (xTB): a
+        diagnosis, they have no gradients.
 
     References
     ----------
@@ -112,48 +101,48 @@ class QMRegion(Region):
     def __init__(
         self,
         atoms: ase.Atoms,
-        calculator: str | BaseCalculator | Callable[[], BaseCalculator] | None = None,
+        calculator: Source | None = None,
         *,
         link_atoms: ArrayLike | None = None,
+        core: ArrayLike | None = None,
         charge: int = 0,
         spin: int = 0,
-        electronic_temperature: float = 1000.0,
-        accuracy: float = 0.1,
+        electronic_temperature: float | None = None,
+        accuracy: float | None = None,
         energy_zero: Mapping[str, float] | None = None,
         length_scale: float = 1.0,
         energy_scale: float = 1.0,
         restart: bool = True,
         ladder: Sequence[Settings] | None = None,
         failures: str | Path = ".",
+        **settings: Any,
     ) -> None:
         self._atoms = ase.Atoms(atoms.get_chemical_symbols(), atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
         self.n_dofs = self.n_sites = len(atoms)
-        self.link_atoms = np.zeros(self.n_sites, bool) if link_atoms is None else np.array(link_atoms, dtype=bool)
-        if self.link_atoms.shape != (self.n_sites,):
+        self.link_atoms = self._mask("link_atoms", link_atoms)
+        self.core = None if core is None else self._mask("core", core)
+        if self.core is not None and (not self.core.any() or (self.core & self.link_atoms).any()):
             raise MultiscaleError(
-                f"QMRegion was given link_atoms of shape {self.link_atoms.shape}; it needs ({self.n_sites},)"
+                f"QMRegion was given a core of {self.core.sum()} atoms, {(self.core & self.link_atoms).sum()} of them "
+                "link atoms; a core needs atoms, and none of them may be a link atom"
             )
         if min(length_scale, energy_scale) <= 0.0:
             raise MultiscaleError(
                 f"QMRegion was given length_scale={length_scale} and energy_scale={energy_scale}; both must be positive"
             )
         self.matter, self.area = (~self.link_atoms).astype(float), np.zeros(self.n_sites)
-        self.engine = "GFN1-xTB" if calculator is None else calculator
-        self._settings = {"charge": charge, "spin": spin, "temperature": electronic_temperature, "accuracy": accuracy}
+        self.engine = Engine(
+            "GFN1-xTB" if calculator is None else calculator,
+            charge=charge, spin=spin, electronic_temperature=electronic_temperature, accuracy=accuracy,
+            settings=settings, ladder=ladder,
+        )  # fmt: skip
+        self.ladder = self.engine.ladder
         self.length_scale, self.energy_scale = float(length_scale), float(energy_scale)
-        self._zero = zero_energy(atoms, energy_zero)
+        self._zeros = zero_energies(atoms, energy_zero)
         self.restart, self.failures = restart, Path(failures)
-        if ladder is None:
-            ladder = xtb_ladder(electronic_temperature) if self.engine in XTB else ()
-        self.ladder = tuple(ladder)
-        if self.ladder and isinstance(self.engine, BaseCalculator):
-            raise MultiscaleError(
-                "QMRegion was given a ladder with a calculator object, whose settings it would change for good; "
-                "pass a callable "
-                "that makes such calculators"
-            )
         self.retries: list[tuple[int, int]] = []
         self.evaluations = 0
+        self.atom_energies: Array | None = None
         self._calculator: Any = None
 
     @property
@@ -180,42 +169,60 @@ class QMRegion(Region):
 
     def describe(self) -> str:
         """One line for reports."""
-        engine = self.engine if isinstance(self.engine, str) else type(self.engine).__name__
-        return f"QMRegion of {self.n_sites} atoms, {int(self.link_atoms.sum())} of them link atoms ({engine})"
+        links = int(self.link_atoms.sum())
+        parts = [f"QMRegion of {self.n_sites} atoms, {links} of them link atoms"]
+        if self.core is not None:
+            n = int(self.core.sum())
+            parts.append(f"{n} core and {self.n_sites - links - n} buffer atoms")
+        return f"{', '.join(parts)} ({self.engine.name})"
 
     def bind(self, team: Team) -> None:
-        """Give the region its team; only the first member calculates."""
+        """Give the region its team, and make the calculator on those who calculate, so that what is missing shows now."""
         self.team = team
-        self._calculator = None
+        self._calculator = self._make({}) if self._works else None
 
     def evaluate(self, x: Array, query: Query) -> Answer:
         """The answer at positions ``x`` (n_dofs, 3), Å, on the team's first member, zero on the others."""
         self.check(x, query)
-        if self.team.rank != 0:
-            energy, forces = 0.0, np.zeros((self.n_dofs, 3))
-        else:
-            energy, forces = self._calculate(np.asarray(x, dtype=float))
+        energy: float = 0.0
+        forces: Array | None = None
+        if self._works:
+            energy, forces = self._calculate(np.asarray(x, dtype=float), Can.FORCES in query.want)
+        if self.team.rank != 0 or forces is None:
+            forces = np.zeros((self.n_dofs, 3))
         return Answer(
-            energy=energy if Can.ENERGY in query.want else None, forces=forces if Can.FORCES in query.want else None
+            energy=(energy if self.team.rank == 0 else 0.0) if Can.ENERGY in query.want else None,
+            forces=forces if Can.FORCES in query.want else None,
         )
 
-    def _calculate(self, x: Array) -> tuple[float, Array]:
+    @property
+    def _works(self) -> bool:
+        """Whether this member calculates: the first one alone, or all of them together."""
+        return self.team.rank == 0 or self.engine.collective
+
+    def _calculate(self, x: Array, forces: bool) -> Raw:
         atoms = self._atoms.copy()
         atoms.set_positions(self.length_scale * x)
         atoms.set_cell(self.length_scale * self._atoms.cell.array)
         self.evaluations += 1
-        if self._calculator is None or (self.engine in XTB and not self.restart):
+        if self._calculator is None or (self.engine.named and not self.restart):
             self._calculator = self._make({})
-        raw = self._attempt(self._calculator, atoms)
-        if not isinstance(raw, tuple):
-            raw = self._climb(atoms, raw)
-        energy, forces = raw
-        return self.energy_scale * (energy - self._zero), self.energy_scale * self.length_scale * forces
+        used, raw = self._calculator, self._attempt(self._calculator, atoms, forces)
+        if isinstance(raw, Exception):
+            used, raw = self._climb(atoms, raw, forces)
+        energy, f = raw
+        per_atom = used.results.get("energies") if used.results else None
+        self.atom_energies = None if per_atom is None else self.energy_scale * (np.array(per_atom) - self._zeros)
+        return (
+            self.energy_scale * (energy - float(self._zeros.sum())),
+            None if f is None else self.energy_scale * self.length_scale * f,
+        )
 
-    def _climb(self, atoms: ase.Atoms, error: Exception) -> tuple[float, Array]:
+    def _climb(self, atoms: ase.Atoms, error: Exception, forces: bool) -> tuple[Any, Raw]:
         """Try safer settings one after the other; each with a new calculator, so that no failed charges are left."""
         for rung, settings in enumerate(self.ladder, start=1):
-            raw = self._attempt(self._make(settings), atoms)
+            calculator = self._make(settings)
+            raw = self._attempt(calculator, atoms, forces)
             # The ordinary settings are used again from the next evaluation on, from a fresh start.
             self._calculator = None
             if isinstance(raw, tuple):
@@ -226,74 +233,73 @@ class QMRegion(Region):
                         "another functional than the other evaluations'; its energy does not compare with theirs",
                         self.describe(), self.evaluations, settings["electronic_temperature"], rung,
                     )  # fmt: skip
-                return raw
+                else:
+                    log.info(
+                        "%s: evaluation %d converged on rung %d, %s", self.describe(), self.evaluations, rung, settings
+                    )
+                return calculator, raw
         self._calculator = None
-        path = self._save(atoms)
+        where = self._save(atoms) if self.team.rank == 0 else self.failures
         raise MultiscaleError(
             f"{self.describe()} did not converge in evaluation {self.evaluations}, nor with {len(self.ladder)} safer "
-            f"settings ({error}); the geometry is in {path}: look for atoms too close, a wrong charge or spin, or link "
-            "atoms on top of one another"
+            f"settings ({spoken(error)}); the geometry is in {where}: look for atoms too close, a wrong "
+            "charge or spin, or link atoms on top of one another"
         ) from error
 
-    @staticmethod
-    def _attempt(calculator: Any, atoms: ase.Atoms) -> tuple[float, Array] | Exception:
-        """Energy and forces, or the reason why there are none."""
-        atoms = atoms.copy()
-        atoms.calc = calculator
-        try:
-            forces = np.array(atoms.get_forces(), dtype=float)
-            # The free energy is what the forces are the gradient of; engines without smearing give only the energy.
-            free = calculator.results.get("free_energy")
-            energy = float(atoms.get_potential_energy() if free is None else free)
-        except (CalculatorError, RuntimeError) as error:
-            return error
-        if not (np.isfinite(energy) and np.isfinite(forces).all()):
-            return RuntimeError("the calculator returned energies or forces that are not finite")
-        return energy, forces
+    def _attempt(self, calculator: Any, atoms: ase.Atoms, forces: bool = True) -> Raw | Exception:
+        """Energy and forces, or the reason why there are none; the same kind on every member that calculates."""
+        with self.engine.surroundings():
+            raw = calculate(calculator, atoms, forces)
+        error = self._agree(raw if isinstance(raw, Exception) else None)
+        if isinstance(error, MultiscaleError):
+            raise error
+        return raw if error is None else error
 
     def _make(self, changes: Settings) -> Any:
-        """A calculator with the region's settings and ``changes``; a given object is used as it is."""
-        if isinstance(self.engine, str):
-            if self.engine in XTB:
-                return self._xtb(changes)
-            try:
-                return get_calculator_class(self.engine)(**changes)
-            except (ImportError, KeyError, ValueError) as error:
-                remedy = f"name one of {', '.join(XTB)} or pass a calculator object"
-                raise missing(self.engine, "A QM region", remedy) from error
-        calculator: Any = self.engine if isinstance(self.engine, BaseCalculator) else self.engine()
-        if changes:
-            calculator.set(**changes)
+        """A calculator with the region's settings and ``changes``."""
+        calculator, error = None, None
+        try:
+            with self.engine.surroundings():
+                calculator = self.engine.make(self.team, changes)
+        except Exception as failure:
+            error = failure
+        error = self._agree(error)
+        if error is not None:
+            raise error
         return calculator
 
-    def _xtb(self, changes: Settings) -> Any:
-        try:
-            from tblite.ase import TBLite
-        except ImportError as error:
-            raise missing("tblite", f"{self.engine} in a QM region", "install it with 'pip install tblite'") from error
-        s = self._settings
-        basic = {"charge": s["charge"], "multiplicity": s["spin"] + 1, "accuracy": s["accuracy"], "max_iterations": 400}
-        basic |= {"electronic_temperature": s["temperature"], "verbosity": 0, "cache_api": True}
-        return TBLite(method=self.engine, **(basic | dict(changes)))
+    def _agree(self, error: Exception | None) -> Exception | None:
+        """An error of any member on all who calculate: who went on alone would wait for the others in the calculator."""
+        return agreed(error, self.team) if self.engine.collective else error
+
+    def _mask(self, name: str, given: ArrayLike | None) -> BoolArray:
+        mask = np.zeros(self.n_sites, bool) if given is None else np.array(given, dtype=bool)
+        if mask.shape != (self.n_sites,):
+            raise MultiscaleError(f"QMRegion was given {name} of shape {mask.shape}; it needs ({self.n_sites},)")
+        return mask
 
     def _save(self, atoms: ase.Atoms) -> Path:
-        """Write the failed geometry to a new file; gives its path."""
+        """Write the failed geometry, and who is core, buffer and link atom, to a new file; gives its path."""
         self.failures.mkdir(parents=True, exist_ok=True)
         number = 1
         while (path := self.failures / f"qm-failure-{number:03d}.extxyz").exists():
             number += 1
-        write(path, atoms, format="extxyz")
+        saved = atoms.copy()
+        core = np.ones(self.n_sites, bool) if self.core is None else self.core
+        saved.set_array("role", np.where(self.link_atoms, "link", np.where(core, "core", "buffer")))
+        # On whichever rank this region lives: by default ASE writes on rank 0 of the run alone, and nothing here.
+        write(path, saved, format="extxyz", parallel=False)
         return path.resolve()
 
 
-def zero_energy(atoms: ase.Atoms, energy_zero: Mapping[str, float] | None) -> float:
-    """Σ_i ε_i of the atoms, eV."""
+def zero_energies(atoms: ase.Atoms, energy_zero: Mapping[str, float] | None) -> Array:
+    """ε_i of the atoms (n,), eV."""
     if energy_zero is None:
-        return 0.0
+        return np.zeros(len(atoms))
     unknown = sorted(set(atoms.get_chemical_symbols()) - set(energy_zero))
     if unknown:
         raise MultiscaleError(
             f"QMRegion was given energy zeros for {', '.join(energy_zero)}, but the atoms also contain "
             f"{', '.join(unknown)}; give every element a zero, link atoms included"
         )
-    return float(sum(energy_zero[symbol] for symbol in atoms.get_chemical_symbols()))
+    return np.array([energy_zero[symbol] for symbol in atoms.get_chemical_symbols()], dtype=float)

@@ -136,7 +136,8 @@ def _cluster(
     """A capped cluster about one atom of the diamond structure, ready to be calculated."""
     crystal, cell = a * DIAMOND, a * np.eye(3)
     bond = 1.2 * a * np.sqrt(3.0) / 4.0
-    cluster = carve([symbol] * 8, crystal, cell, True, [0], hops=hops, bond_length=bond, cap=cap, cap_bond=cap_bond)
+    settings_of_cut = {"bond_length": bond, "cap": cap, "cap_bond": cap_bond}
+    cluster = carve([symbol] * 8, crystal, cell, True, [0], hops=hops, images=True, **settings_of_cut)
     atoms = ase.Atoms(cluster.all_symbols, cluster.positions(crystal, cell))
     return QMRegion(atoms, calculator, link_atoms=cluster.link_atoms, **settings), cluster, str(atoms.symbols)
 
