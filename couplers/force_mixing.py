@@ -1,19 +1,20 @@
 """Buffered force mixing: forces of the better description in the core, computed with a buffer around it; no energy.
 
-F = (1 − χ) F_inner + χ F_high,      χ = 1 in the core, 0 in the buffer
+F = (1 − χ) F_inner + χ F_high,              χ = 1 in the core, 0 in the buffer
+F ← F − m (Σ F_change)/(Σ m),                m = χ, or χ times the mass: momentum is conserved, and F stays as smooth as χ
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from multiscale.coupler import Ask, Claims, Coupler, Evaluation
 from multiscale.interface import Interface
 from multiscale.region import Can, Query
-from multiscale.types import Array
+from multiscale.types import Array, MultiscaleError
 
 from .energy_blend import EnergyBlend
 
@@ -22,16 +23,22 @@ from .energy_blend import EnergyBlend
 class ForceMixing(Coupler):
     """Replace forces in a core by those of region ``high``; optionally spread the net force so that momentum is conserved.
 
-    With ``conserve_momentum`` the net force that mixing creates is taken off in equal parts from the dofs with χ > 0,
-    as LOTF does.
+    With ``conserve_momentum`` the net force that mixing creates is taken off from the mixed dofs in proportion to χ, so that an atom
+    that enters the zone is not struck (equal parts in a core with a sharp edge, as LOTF does), or in proportion to χ times the mass,
+    which is one common acceleration in the core: ``spread="mass"``.
     """
 
     high: str = "qm"
     inner: Coupler = field(default_factory=EnergyBlend)
     conserve_momentum: bool = False
+    spread: Literal["weight", "mass"] = "weight"
 
     needs = Can.FORCES
     references = ("10.1088/0034-4885/72/2/026501", "10.1002/qua.24952")
+
+    def __post_init__(self) -> None:
+        if self.spread not in ("weight", "mass"):
+            raise MultiscaleError(f"ForceMixing spreads the net force by 'weight' or by 'mass', got {self.spread!r}")
 
     @property
     def claims(self) -> Claims:  # type: ignore[override]
@@ -43,11 +50,13 @@ class ForceMixing(Coupler):
         return {**self.inner.required(interface), self.high: self.needs}
 
     def prepare(self, q: Array, interface: Interface, ask: Ask) -> Any:
-        """The inner method's preparation."""
-        return self.inner.prepare(q, interface, ask)
+        """The inner method's preparation, and how much each dof takes of the net force per χ."""
+        share = interface.masses() if self.conserve_momentum and self.spread == "mass" else np.ones(interface.n_q)
+        return self.inner.prepare(q, interface, ask), share
 
     def evaluate(self, q: Array, interface: Interface, ask: Ask, prepared: Any) -> Evaluation:
         """Mixed forces; the energy does not exist."""
+        inner, share = prepared
         better: dict[str, Any] = {}
 
         def together(at: Array, queries: Any) -> Any:
@@ -55,17 +64,17 @@ class ForceMixing(Coupler):
             better[self.high] = answers.pop(self.high)
             return answers
 
-        low = self.inner.evaluate(q, interface, together, prepared).forces
-        chi = interface.overlay_weights(self.high)[:, None]
-        change = chi * (interface.restrict(self.high, better[self.high]["forces"]) - low)
-        if self.conserve_momentum:
-            core = chi[:, 0] > 0
-            change[core] -= change.sum(axis=0) / max(int(core.sum()), 1)
+        low = self.inner.evaluate(q, interface, together, inner).forces
+        chi = interface.overlay_weights(self.high, q)
+        change = chi[:, None] * (interface.restrict(self.high, better[self.high]["forces"]) - low)
+        if self.conserve_momentum and (chi > 0).any():
+            taking = chi * share
+            change -= np.outer(taking / taking.sum(), change.sum(axis=0))
         return Evaluation(None, low + change)
 
     def count(self, q: Array, interface: Interface) -> dict[str, Array]:
         """The core is counted by ``high``; what it counts is taken off the regions below it."""
-        chi, out = interface.overlay_weights(self.high), {}
+        chi, out = interface.overlay_weights(self.high, q), {}
         for r, w in self.inner.count(q, interface).items():
             own = interface.embeddings[r].own
             particles = interface.regions[r].discrete

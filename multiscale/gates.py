@@ -4,6 +4,7 @@
     coverage     Σ_r w_r = 1 at every site of every sharing region, wherever there is matter
     zone         a switching zone is at least one reach wide
     surroundings a site that is counted sees all its neighbours: the region goes on for one reach around it
+    overlays     a region that lies over the partition has a core with at least one atom in it
 
 All are pure functions of the interface, so that every rank raises the same error and nobody hangs.
 """
@@ -13,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from .coupler import Coupler
 from .interface import Interface
 from .region import Can, Region
-from .types import Array, MultiscaleError
+from .types import Array, BoolArray, IntArray, MultiscaleError
 
 #: Largest deviation of coverage from one that is round-off.
 ROUND_OFF = 1e-10
@@ -47,7 +50,8 @@ def capability(
             offer = interface.regions[name].can
             fit = [c for c, n in installed() if not n & ~offer]
             raise MultiscaleError(
-                f"{type(coupler).__name__} needs {lacking.names()} of region '{name}', which offers {offer.names()}; "
+                f"{type(coupler).__name__} needs {lacking.names()} of region '{name}', which offers {offer.names()}"
+                f"{interface.regions[name].reserved()}; "
                 f"couplers that would accept it: {', '.join(fit) if fit else 'none of the installed ones'}"
             )
 
@@ -64,16 +68,14 @@ def coverage(interface: Interface, coupler: Coupler, q: Array) -> dict[str, Arra
     asked = {r: interface.weighing_points(r, at) for r in X}
     shares = {r: interface.partition(asked[r], at) for r in X}
     out = {}
+    place, held, taken = _places(interface, X, counts)
     for r, points in X.items():
         region, total = interface.regions[r], np.zeros(len(points))
         # Sites of an overlay are judged where they are a sharing region's particles; images elsewhere must cancel.
         known = np.full(len(points), r in interface.shared)
-        for s in counts:
-            other = interface.regions[s]
-            if region.discrete and other.discrete:
-                near, hit = _matched(points, X[s])
-                total[hit] += counts[s][near[hit]] * (other.matter[near[hit]] > 0)
-                known |= hit if s in interface.shared else False
+        if region.discrete:
+            total += held[place[r]]
+            known |= taken[place[r]]
         for s in interface.shared:
             if not (region.discrete and interface.regions[s].discrete):
                 total += np.where(known, shares[r][s][0] * interface.regions[s].covers(asked[r]), 0.0)
@@ -109,9 +111,25 @@ def _name_first(name: str, region: Region, X: Array, c: Array, what: str) -> Non
     )
 
 
-def _matched(points: Array, others: Array) -> tuple[Array, Array]:
-    d, near = cKDTree(others).query(points)
-    return near, d < SAME
+def _places(
+    interface: Interface, X: dict[str, Array], counts: dict[str, Array]
+) -> tuple[dict[str, IntArray], Array, BoolArray]:
+    """Number the places of particles: of each region's sites, how often each place is counted, and whether a sharing region has it.
+
+    One tree for all regions: adaptive partitioning has a hundred of them, and every pair of them would need a search.
+    """
+    names = [r for r in X if interface.regions[r].discrete]
+    points = np.concatenate([X[r] for r in names]) if names else np.zeros((0, 3))
+    near = cKDTree(points).query_pairs(SAME, output_type="ndarray") if len(points) else np.zeros((0, 2), dtype=int)
+    graph = coo_matrix((np.ones(len(near)), (near[:, 0], near[:, 1])), shape=(len(points),) * 2)
+    n, label = connected_components(graph, directed=False)
+    ends = np.cumsum([len(X[r]) for r in names])[:-1]
+    place = dict(zip(names, np.split(label, ends), strict=True)) if names else {}
+    held, taken = np.zeros(n), np.zeros(n, dtype=bool)
+    for r in names:
+        np.add.at(held, place[r], counts[r] * (interface.regions[r].matter > 0))
+        taken[place[r]] |= r in interface.shared
+    return place, held, taken
 
 
 def zones(interface: Interface) -> None:
@@ -157,6 +175,23 @@ def surroundings(interface: Interface) -> None:
                 f"atom {k} of region '{name}' is counted (weight {weights[name][k]:.3g}) but the region ends within one reach "
                 f"({region.reach:.3g} Å) of it while other regions go on ({int(cut.sum())} such atoms): the switching zone reaches "
                 "outside the region; add a pad of atoms slaved to the mesh, or move the zone inwards"
+            )
+
+
+def overlays(interface: Interface) -> None:
+    """Refuse an overlay that weighs nothing, or whose core holds no particle of its region; the interface refuses larger ones."""
+    for name, overlay in interface.overlays.items():
+        if overlay.groups is not None:
+            continue
+        region, x = interface.regions[name], interface.place(name, interface.reference)
+        X = region.sites(x)[region.matter > 0]
+        d = overlay.shape.distance(X, interface.reference)[0]
+        if len(d) and d.min() > 0.0:
+            nothing = overlay(X, interface.reference).max() == 0.0
+            what = "has shrunk to nothing" if nothing else "has no core"
+            raise MultiscaleError(
+                f"the overlay '{name}' {what}: the region's nearest atom lies {d.min():.3g} Å outside its core set, which has a zone of "
+                f" {overlay.width:.3g} Å; enlarge the shape or move it over the region, or set strict=False to study it"
             )
 
 

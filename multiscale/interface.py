@@ -4,6 +4,9 @@
     Σ_r w_r = 1 for every piece of matter              partition (and overlays that sum to zero)
     F(q) = −Σ_r (∂P_r/∂q)ᵀ [ ∂E_r/∂x + (∂X_r/∂x)ᵀ (e_r ∇w_r) ]  −  Σ_r e_r ∂w_r/∂seeds
 
+Regions that lie *over* the partition have a mixing weight χ of their own (:mod:`multiscale.overlay`), at the shared dofs for forces, at
+their sites for site energies, or one per group of dofs. The force of a moving χ is −Σ_i c_i ∂χ_i/∂q, with the same two terms.
+
 The interface holds the geometry and the weights; it evaluates nothing. Couplers read it, :class:`multiscale.model.HybridModel`
 evaluates the regions. It is the same on every rank.
 """
@@ -11,33 +14,18 @@ evaluates the regions. It is the same on every rank.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
+from . import fit
 from .embedding import Embedding, select
-from .partition import Partition
+from .groups import Groups, subset_of
+from .overlay import Overlay
+from .partition import Compact, Partition
 from .region import Region
-from .shapes import Shape
-from .switching import Quintic, Switch
 from .types import Array, BoolArray, MultiscaleError
 
-
-@dataclass(frozen=True)
-class Overlay:
-    """Where a region lies *over* the partition instead of sharing it: force mixing's quantum core.
-
-    The mixing weight of a dof at X is χ = s(d(X)/width): 1 in the core, 0 in the buffer.
-    """
-
-    shape: Shape
-    width: float = 0.0
-    switch: Switch = Quintic()
-
-    def __call__(self, X: Array) -> Array:
-        """χ (n,) at reference positions X (n, 3)."""
-        d, _ = self.shape.distance(X)
-        return self.switch(d / self.width) if self.width > 0 else np.where(d <= 0, 1.0, 0.0)
+__all__ = ["Interface", "Overlay"]
 
 
 class Interface:
@@ -55,13 +43,14 @@ class Interface:
     fixed : (n_q, 3) or (n_q,) bool array, optional
         Dofs whose positions are prescribed (Dirichlet data); drivers move only the others.
     overlays : mapping of name to Overlay, optional
-        Mixing weights of force-mixed regions.
+        Mixing weights of regions that lie over the partition (force mixing, site-wise subtraction), by the region's name; overlays of
+        groups (adaptive partitioning) by a name of their own.
     anchors : mapping of name to (n_sites, 3) array, optional
         Material points at which a region's reference-frame weights are taken instead of at its sites: the centres of the
         primitive cells of a multilattice, whose atoms must share one weight.
     strict : bool
-        Apply the geometric gates of :mod:`multiscale.gates` (zone no narrower than one reach, complete neighbourhoods).
-        Studies of bad interfaces switch them off; coverage is checked always.
+        Apply the geometric gates of :mod:`multiscale.gates` (zone no narrower than one reach, complete neighbourhoods, overlays that
+        lie within their regions and have a core). Studies of bad interfaces switch them off; coverage is checked always.
 
     Raises
     ------
@@ -92,8 +81,18 @@ class Interface:
             region, embedding = entry if isinstance(entry, tuple) else (entry, select(np.arange(self.n_q), self.n_q))
             self.regions[name], self.embeddings[name] = region, embedding
         self.fixed = self._mask(fixed)
-        self._fit()
-        self._weights = {} if self.moving else {r: w for r, (w, _) in self._shares(self.reference).items()}
+        fit.names(self)
+        fit.embeddings(self)
+        #: Which shared dofs are moved by a sharing region, and which each overlay's region has.
+        self._moved = self._owned(self.shared)
+        self._over = {r: self._owned((r,)) for r, o in self.overlays.items() if o.groups is None}
+        self._state: Array | None = None
+        self._known: list[tuple[Array, Compact]] = []
+        self._subsets: dict[str, dict[tuple[int, ...], str]] = {}
+        self._weights = {} if self.moving else self._shares(self.reference)
+        self._chi = {r: self._weighed(r, self.reference) for r in self._over if not self.overlays[r].moving}
+        for name in self._over:
+            self.overlay_weights(name)
 
     @property
     def n_q(self) -> int:
@@ -124,20 +123,13 @@ class Interface:
 
     def weights(self, q: Array) -> dict[str, Array]:
         """Site weights (n_sites,) of every sharing region at q."""
-        return {r: w for r, (w, _) in self._shares(q).items()} if self.moving else dict(self._weights)
+        # Copies: what couplers do with them must not change what is kept.
+        return {r: w.copy() for r, w in self._shares(q).items()} if self.moving else dict(self._weights)
 
     def dof_weights(self, name: str, q: Array) -> Array:
         """The region's share (n_dofs,) at its dofs rather than its sites; for force blending."""
-        x = self.place(name, q if self.moving else self.reference)
-        return self.partition(x, q)[name][0]
-
-    def overlay_weights(self, name: str) -> Array:
-        """The overlay's mixing weight χ (n_q,) at the shared dofs, by their reference positions."""
-        if name not in self.overlays:
-            raise MultiscaleError(
-                f"region '{name}' has no mixing weight; give Interface(..., overlays={{'{name}': Overlay(shape, width)}})"
-            )
-        return self.overlays[name](self.reference)
+        at = q if self.moving else self.reference
+        return self._at(self.place(name, at), at)[0][name].copy()
 
     def weight_forces(self, q: Array, site_energies: Mapping[str, Array]) -> Array:
         """The force −Σ_r e_r ∂w_r/∂q of moving weights, (n_q, 3) eV/Å; zeros for weights that belong to the material.
@@ -151,14 +143,119 @@ class Interface:
         out = np.zeros_like(self.reference)
         if not self.moving:
             return out
+        # Regions with the same sites (all of the atoms, mostly) pass on to the seeds together.
+        riding: dict[int, tuple[Array, dict[str, Array]]] = {}
         for name, e in site_energies.items():
-            region = self.regions[name]
-            x = self.place(name, q)
-            X = region.sites(x)
-            _, grad = self.partition(X, q)[name]
-            out -= self.pull(name, region.pull_sites(e[:, None] * grad))
-            out -= self.partition.pull_seeds(X, q, {name: e})
+            X = self.weighing_points(name, q)
+            shares = self._at(X, q)
+            _, rows, slopes = shares
+            push = np.zeros(X.shape)
+            push[rows] = e[rows, None] * slopes[name]
+            out -= self.pull(name, self.regions[name].pull_sites(push))
+            some = rows if self.partition.local else slice(None)
+            riding.setdefault(id(shares), (X[some], {}))[1][name] = e[some]
+        if self.partition.rides_on_seeds:
+            for X, energies in riding.values():
+                out -= self.partition.pull_seeds(X, q, energies)
         return out
+
+    # -- overlays ----------------------------------------------------------------------------------------------
+
+    def overlay(self, name: str) -> Overlay:
+        """The overlay of that name.
+
+        Raises
+        ------
+        MultiscaleError
+            If there is none.
+        """
+        if name not in self.overlays:
+            raise MultiscaleError(
+                f"'{name}' has no mixing weight; give Interface(..., overlays={{'{name}': Overlay(shape, width)}})"
+            )
+        return self.overlays[name]
+
+    def overlay_weights(self, name: str, q: Array | None = None) -> Array:
+        """The overlay's mixing weight χ (n_q,) at the shared dofs: at q in the current frame, else by their reference positions.
+
+        Zero at dofs that the overlay's region does not have, which is an error unless the interface is not strict.
+
+        Raises
+        ------
+        MultiscaleError
+            If χ > 0 at atoms that the region does not have: the overlay is larger than its cluster, or has moved out of it.
+        """
+        self._regional(name)
+        moving = self.overlay(name).moving and q is not None
+        if name not in self._chi or moving:
+            chi = self._weighed(name, self.reference if q is None else q)
+        else:
+            chi = self._chi[name]
+        bare = self._moved & (chi > 0) & ~self._over[name]
+        if self.strict and bare.any():
+            raise MultiscaleError(
+                f"the overlay '{name}' has a mixing weight at {int(bare.sum())} dofs that the region does not have, the first is dof "
+                f"{int(np.flatnonzero(bare)[0])}; "
+                + ("carve the region anew around it" if moving else "carve a larger region or make the overlay smaller")
+            )
+        return np.where(self._over[name], chi, 0.0)
+
+    def overlay_site_weights(self, name: str, q: Array) -> Array:
+        """χ (n_sites,) at the sites of the overlay's region. A link atom is no matter; its χ is the field's value where it is."""
+        self._regional(name)
+        overlay = self.overlay(name)
+        if overlay.moving and self.strict:
+            self.overlay_weights(name, q)
+        at = q if overlay.moving else self.reference
+        return overlay(self.regions[name].sites(self.place(name, at)), at)
+
+    def overlay_forces(self, name: str, q: Array, c: Array) -> Array:
+        """The force −Σ_i c_i ∂χ_i/∂q of an overlay's weights at its region's sites, through sites and seeds; (n_q, 3) eV/Å.
+
+        Parameters
+        ----------
+        name : str
+        q : (n_q, 3) array
+        c : (n_sites,) array
+            eV; what χ multiplies in the energy: e_high − e_low. Zeros come back for an overlay of the reference frame.
+        """
+        overlay = self.overlay(name)
+        if not overlay.moving:
+            return np.zeros_like(self.reference)
+        region, x = self.regions[name], self.place(name, q)
+        X = region.sites(x)
+        out = self.pull(name, region.pull_sites(c[:, None] * overlay.gradient(X, q)))
+        return -(out + overlay.pull_seeds(X, q, c))
+
+    def groups(self, name: str) -> Groups:
+        """The groups of an overlay that weighs groups."""
+        groups = self.overlay(name).groups
+        if groups is None:
+            raise MultiscaleError(
+                f"the overlay '{name}' weighs single dofs, but groups are needed; give Overlay(..., groups=Groups(members))"
+            )
+        return groups
+
+    def group_weights(self, name: str, q: Array) -> Array:
+        """P (n_groups,), the weight of each group at its point."""
+        overlay, at = self.overlay(name), q if self.overlay(name).moving else self.reference
+        return overlay(self.groups(name).centres(at), at)
+
+    def group_forces(self, name: str, q: Array, c: Array) -> Array:
+        """The force −Σ_g c_g ∂P_g/∂q of the groups' weights, through members and seeds; (n_q, 3) eV/Å, for c (n_groups,) in eV."""
+        overlay, groups = self.overlay(name), self.groups(name)
+        if not overlay.moving:
+            return np.zeros_like(self.reference)
+        X = groups.centres(q)
+        out = groups.pull(c[:, None] * overlay.gradient(X, q), self.n_q)
+        return -(out + overlay.pull_seeds(X, q, c))
+
+    def subsets(self, prefix: str) -> dict[tuple[int, ...], str]:
+        """The regions that describe a core and a subset of groups, named by :func:`multiscale.groups.subset_name`: subset to name."""
+        if prefix not in self._subsets:
+            found = {name: subset_of(prefix, name) for name in self.regions}
+            self._subsets[prefix] = {subset: name for name, subset in found.items() if subset is not None}
+        return dict(self._subsets[prefix])
 
     def masses(self) -> Array:
         """Lumped masses of the shared dofs (n_q,), amu: each region's masses, weighed by its share at its dofs."""
@@ -176,8 +273,35 @@ class Interface:
         anchors = self.anchors.get(name)
         return self.regions[name].sites(self.place(name, q)) if anchors is None else anchors
 
-    def _shares(self, q: Array) -> dict[str, tuple[Array, Array]]:
-        return {name: self.partition(self.weighing_points(name, q), q)[name] for name in self.shared}
+    def _shares(self, q: Array) -> dict[str, Array]:
+        return {name: self._at(self.weighing_points(name, q), q)[0][name] for name in self.shared}
+
+    def _at(self, X: Array, q: Array) -> Compact:
+        """The partition at the points X: worked out once per state and set of points, since couplers ask for it several times."""
+        if self._state is None or not np.array_equal(self._state, q):
+            self._state, self._known = q.copy(), []
+        for points, shares in self._known:
+            if points.shape == X.shape and np.array_equal(points, X):
+                return shares
+        self._known.append((X, self.partition.compact(X, q)))
+        return self._known[-1][1]
+
+    def _owned(self, names: tuple[str, ...]) -> BoolArray:
+        """Which shared dofs some of the regions have as their own."""
+        out = np.zeros(self.n_q, dtype=bool)
+        for r in names:
+            own = self.embeddings[r].own
+            out[own[own >= 0]] = True
+        return out
+
+    def _weighed(self, name: str, q: Array) -> Array:
+        return self.overlays[name](q, q)
+
+    def _regional(self, name: str) -> None:
+        if self.overlay(name).groups is not None:
+            raise MultiscaleError(
+                f"the overlay '{name}' weighs groups, not the dofs of a region; couple it by adaptive partitioning, or leave groups out"
+            )
 
     def _mask(self, fixed: BoolArray | None) -> BoolArray:
         if fixed is None:
@@ -190,51 +314,3 @@ class Interface:
                 f"the mask of fixed dofs needs shape ({self.n_q}, 3) or ({self.n_q},), got {mask.shape}"
             )
         return mask.copy()
-
-    def _fit(self) -> None:
-        unknown = [r for r in self.shared if r not in self.regions]
-        if unknown:
-            raise MultiscaleError(
-                f"the partition shares matter with {unknown}, but the regions are {sorted(self.regions)}; "
-                "use the same names in both"
-            )
-        for name, anchors in self.anchors.items():
-            if self.moving or name not in self.shared or anchors.shape != (self.regions[name].n_sites, 3):
-                raise MultiscaleError(
-                    f"anchors for '{name}' need one point per site of a sharing region and weights in the reference frame, got shape "
-                    f"{anchors.shape} in the {self.partition.frame} frame"
-                )
-        lost = [r for r in self.overlays if r not in self.regions]
-        self._fit_overlays(lost)
-        for name, region in self.regions.items():
-            e = self.embeddings[name]
-            if e.n_q != self.n_q or e.n_x != region.n_dofs:
-                raise MultiscaleError(
-                    f"the embedding of region '{name}' maps {e.n_q} shared dofs to {e.n_x}, but there are {self.n_q} and the "
-                    f"region takes {region.n_dofs}; build it with the interface's numbering"
-                )
-            if len(e.own) == 0:
-                raise MultiscaleError(f"region '{name}' is empty; leave it out of the interface")
-            off = np.linalg.norm(e.place(self.reference) - region.reference, axis=1)
-            if off.max() > 0.5:
-                raise MultiscaleError(
-                    f"the embedding of region '{name}' puts dof {int(off.argmax())} {off.max():.2f} Å away from the region's own "
-                    "reference position; check the order of atoms and nodes"
-                )
-
-    def _fit_overlays(self, lost: list[str]) -> None:
-        if lost:
-            raise MultiscaleError(f"overlays are given for {lost}, but the regions are {sorted(self.regions)}")
-        moved = np.zeros(self.n_q, dtype=bool)
-        for r in self.shared:
-            own = self.embeddings[r].own
-            moved[own[own >= 0]] = True
-        for name in self.overlays:
-            own = self.embeddings[name].own
-            bare = moved & (self.overlay_weights(name) > 0)
-            bare[own[own >= 0]] = False
-            if bare.any():
-                raise MultiscaleError(
-                    f"the overlay '{name}' has a mixing weight at {int(bare.sum())} dofs that the region does not have, the first is dof "
-                    f"{int(np.flatnonzero(bare)[0])}; carve a larger region or make the overlay smaller"
-                )

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, final
 
 import numpy as np
 
 from .shapes import Shape
 from .switching import Quintic, Switch
-from .types import Array, MultiscaleError
+from .types import Array, IntArray, MultiscaleError
 
 Frame = Literal["reference", "current"]
+#: Weights per region, the points that have gradients, and the gradients there.
+Compact = tuple[dict[str, Array], IntArray, dict[str, Array]]
 
 
 class Partition(ABC):
@@ -41,6 +43,19 @@ class Partition(ABC):
     def __call__(self, X: Array, q: Array | None = None) -> dict[str, tuple[Array, Array]]:
         """Weights (n,) and their gradients (n, 3) in 1/Å, per region, at the points X (n, 3)."""
 
+    def compact(self, X: Array, q: Array | None = None) -> Compact:
+        """The same as weights (n,) per region, the numbers (m,) of the points with any gradient, and gradients (m, 3) per region there.
+
+        Large systems have few atoms in the zone; a partition that knows them saves the others' zeros.
+        """
+        shares = self(X, q)
+        return {r: w for r, (w, _) in shares.items()}, np.arange(len(X)), {r: g for r, (_, g) in shares.items()}
+
+    @property
+    def local(self) -> bool:
+        """Whether weights at some of the points cost only their part; see :class:`~multiscale.shapes.Shape`."""
+        return False
+
     def pull_seeds(self, X: Array, q: Array, cotangents: Mapping[str, Array]) -> Array:
         """Σ_r Σ_n cotangent_rn ∂w_r(X_n)/∂q for weights that ride on seed dofs; (n_q, 3)."""
         return np.zeros_like(q)
@@ -56,6 +71,7 @@ class Partition(ABC):
         return False
 
 
+@final
 class Nested(Partition):
     """Regions nested inside one another, innermost first.
 
@@ -119,44 +135,78 @@ class Nested(Partition):
         """Whether any level's shape rides on seed dofs."""
         return any(shape.rides_on() for _, shape, _ in self.levels)
 
-    def _switches(self, X: Array, q: Array | None) -> list[tuple[Array, Array, Array]]:
-        """Per level: s, ds/dd (1/Å) and ∇d."""
-        out: list[tuple[Array, Array, Array]] = []
-        for _, shape, width in self.levels:
-            d, grad = shape.distance(X, q)
-            if width == 0:
-                out.append((np.where(d <= 0, 1.0, 0.0), 0.0 * d, grad))
-            else:
-                out.append((self.switch(d / width), self.switch.d1(d / width) / width, grad))
-        return out
+    @property
+    def local(self) -> bool:
+        """Whether all shapes are."""
+        return all(shape.local for _, shape, _ in self.levels)
 
     def __call__(self, X: Array, q: Array | None = None) -> dict[str, tuple[Array, Array]]:
         """Weights and gradients; each level takes its share of what the inner ones leave."""
-        X = np.asarray(X, dtype=float)
-        left: Array = np.ones(len(X))
-        left_grad: Array = np.zeros((len(X), 3))
+        weights, rows, slopes = self.compact(np.asarray(X, dtype=float), q)
         out: dict[str, tuple[Array, Array]] = {}
-        for (name, _, _), (s, ds, grad) in zip(self.levels, self._switches(X, q), strict=True):
-            s_grad: Array = ds[:, None] * grad
-            out[name] = (left * s, left_grad * s[:, None] + left[:, None] * s_grad)
-            left_grad = left_grad * (1.0 - s)[:, None] - left[:, None] * s_grad
-            left = left * (1.0 - s)
-        out[self.regions[-1]] = (left, left_grad)
+        for name, w in weights.items():
+            grad = np.zeros((len(X), 3))
+            grad[rows] = slopes[name]
+            out[name] = (w, grad)
         return out
+
+    def compact(self, X: Array, q: Array | None = None) -> Compact:
+        """Polynomials and gradients are worked out in the zones alone: most points lie outside all of them."""
+        switches = [self._switch(shape, width, X, q) for _, shape, width in self.levels]
+        rows = _union([zone for _, zone, _ in switches])
+        left, left_grad = np.ones(len(X)), np.zeros((len(rows), 3))
+        weights, slopes = {}, {}
+        for (name, shape, _), (s, zone, ds) in zip(self.levels, switches, strict=True):
+            s_grad = np.zeros((len(rows), 3))
+            if len(zone):
+                grad = shape.distance(X[zone], q)[1] if shape.local else shape.distance(X, q)[1][zone]
+                s_grad[np.searchsorted(rows, zone)] = ds[:, None] * grad
+            before, inside = left[rows, None], s[rows, None]
+            weights[name], slopes[name] = left * s, left_grad * inside + before * s_grad
+            left_grad = left_grad * (1.0 - inside) - before * s_grad
+            left = left * (1.0 - s)
+        weights[self.regions[-1]], slopes[self.regions[-1]] = left, left_grad
+        return weights, rows, slopes
+
+    def _switch(self, shape: Shape, width: float, X: Array, q: Array | None) -> tuple[Array, IntArray, Array]:
+        """One level's s (n,), the numbers of the points in its zone (m,) and ds/dd (m,) in 1/Å there; elsewhere it is zero."""
+        d = shape.value(X, q, beyond=width)
+        if np.isnan(np.sum(d)):
+            raise MultiscaleError(
+                f"{type(shape).__name__} gave distances that are not numbers at {int(np.isnan(d).sum())} points; "
+                "look at its seeds and parameters"
+            )
+        s: Array = (d <= 0).astype(float)
+        if width == 0:
+            return s, np.zeros(0, dtype=np.int64), np.zeros(0)
+        zone = np.flatnonzero((d > 0) & (d < width))
+        t = d[zone] / width
+        s[zone] = self.switch(t)
+        ds: Array = self.switch.d1(t) / width
+        return s, zone, ds
 
     def pull_seeds(self, X: Array, q: Array, cotangents: Mapping[str, Array]) -> Array:
         """Reverse sweep through the levels: what the outer ones take depends on every inner switch."""
         out = np.zeros_like(q)
         if not self.rides_on_seeds or len(X) == 0:
             return out
-        switches = self._switches(X, q)
+        switches = [self._switch(shape, width, X, q) for _, shape, width in self.levels]
         lefts = np.cumprod([np.ones(len(X))] + [1.0 - s for s, _, _ in switches], axis=0)
         behind = np.asarray(cotangents.get(self.regions[-1], np.zeros(len(X))), dtype=float)
         for k in reversed(range(len(self.levels))):
             name, shape, _ = self.levels[k]
-            s, ds, _ = switches[k]
+            s, zone, ds = switches[k]
             c = np.asarray(cotangents.get(name, np.zeros(len(X))), dtype=float)
             if shape.rides_on():
-                out += shape.pull_seeds(X, q, lefts[k] * (c - behind) * ds)
+                slope = np.zeros(len(X))
+                slope[zone] = ds
+                out += shape.pull_seeds(X, q, lefts[k] * (c - behind) * slope)
             behind = c * s + behind * (1.0 - s)
         return out
+
+
+def _union(sets: Sequence[IntArray]) -> IntArray:
+    """All numbers in any of the ascending sets, ascending."""
+    if len(sets) == 1:
+        return sets[0]
+    return np.unique(np.concatenate(sets)) if sets else np.zeros(0, dtype=np.int64)

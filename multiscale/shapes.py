@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -32,7 +33,16 @@ def _positive(value: float, what: str) -> None:
 
 
 class Shape(ABC):
-    """A core set with a signed distance field."""
+    """A core set with a signed distance field.
+
+    Class attributes
+    ----------------
+    local : bool
+        Whether the distance at some of the points costs only their part, so that gradients are best taken in the zone alone. False where
+        everything is computed at once, and for shapes that do not say.
+    """
+
+    local: ClassVar[bool] = False
 
     def rides_on(self) -> tuple[int, ...]:
         """The shared dofs that the shape rides on; empty for a shape fixed in space."""
@@ -41,6 +51,10 @@ class Shape(ABC):
     @abstractmethod
     def distance(self, X: Array, q: Array | None = None) -> tuple[Array, Array]:
         """Signed distance (n,) in Å and its gradient (n, 3) at the points X (n, 3); q (n_q, 3) holds the seeds."""
+
+    def value(self, X: Array, q: Array | None = None, beyond: float = np.inf) -> Array:
+        """The signed distance alone (n,), Å; a shape may give any number above ``beyond`` where the distance is above it."""
+        return self.distance(X, q)[0]
 
     def pull_seeds(self, X: Array, q: Array, cotangent: Array) -> Array:
         """Σ_n cotangent_n ∂d(X_n)/∂q, the gradient that flows back to the seeds; (n_q, 3)."""
@@ -55,6 +69,7 @@ class Shape(ABC):
 class Sphere(Shape):
     """The ball |X − centre| ≤ radius (Å)."""
 
+    local: ClassVar[bool] = True
     centre: tuple[float, float, float]
     radius: float
 
@@ -79,6 +94,7 @@ class Cylinder(Shape):
     The default axis is z, the front of a crack.
     """
 
+    local: ClassVar[bool] = True
     point: tuple[float, float, float]
     radius: float
     axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
@@ -103,6 +119,7 @@ class Cylinder(Shape):
 class Slab(Shape):
     """The layer |n·(X − centre)| ≤ half_width (Å) with unit normal n."""
 
+    local: ClassVar[bool] = True
     centre: tuple[float, float, float]
     normal: tuple[float, float, float]
     half_width: float
@@ -131,6 +148,7 @@ class Box(Shape):
     faces meet, at the price of level sets that are rounder than the box. Inside, d = 0 (no complement).
     """
 
+    local: ClassVar[bool] = True
     centre: tuple[float, float, float]
     half_lengths: tuple[float, float, float]
 
@@ -198,17 +216,27 @@ class SmoothUnion(Shape):
         Å.
     smoothing : float
         Å; the width 1/β over which neighbouring balls merge.
+    cell, pbc : three rows of three, bool or three of them
+        Cell vectors (Å) and periodic axes of a periodic system, so that the balls' images count: a seed may cross the boundary of
+        the cell. Radius and switching zone together must stay below half the cell's thickness.
     """
 
+    local: ClassVar[bool] = True
     seeds: tuple[int, ...]
     radius: float
     smoothing: float = 1.0
+    cell: tuple[tuple[float, float, float], ...] | None = None
+    pbc: bool | tuple[bool, bool, bool] = True
 
     def __post_init__(self) -> None:
         _positive(self.radius, "the radius of a SmoothUnion")
         _positive(self.smoothing, "the smoothing of a SmoothUnion")
         if len(self.seeds) == 0:
             raise MultiscaleError("a SmoothUnion needs at least one seed dof; give their indices in q")
+        if self.cell is not None and (np.shape(self.cell) != (3, 3) or abs(np.linalg.det(self.cell)) < 1e-12):
+            raise MultiscaleError(
+                f"the cell of a SmoothUnion must be three independent vectors in Å, got {self.cell!r}"
+            )
 
     def rides_on(self) -> tuple[int, ...]:
         """The seeds."""
@@ -219,11 +247,40 @@ class SmoothUnion(Shape):
         d, share, unit = self._parts(X, q)
         return d, np.einsum("nk,nkj->nj", share, unit)
 
+    def value(self, X: Array, q: Array | None = None, beyond: float = np.inf) -> Array:
+        """The smooth minimum alone, worked out where its lower bound (the nearest ball's, were all as near) is not ``beyond``."""
+        if q is None:
+            return self._parts(X, q)[0]
+        # The nearest ball, seed by seed and column by column: no array of all points and seeds is needed for it.
+        nearest = np.full(len(X), np.inf)
+        for seed in self.seeds:
+            np.minimum(nearest, self._squared(X, q[seed]), out=nearest)
+        images = 1 if self.cell is None else 3 ** int(np.broadcast_to(self.pbc, (3,)).sum())
+        d = np.sqrt(nearest) - self.radius - self.smoothing * np.log(len(self.seeds) * images)
+        if len(self.seeds) * images > 1:
+            near = np.flatnonzero(d <= beyond)
+            d[near] = self._parts(X[near], q)[0]
+        return d
+
+    def _squared(self, X: Array, centre: Array) -> Array:
+        """Squared distances (n,) from a centre, or from its nearest image."""
+        if self.cell is not None:
+            periodic = np.where(np.broadcast_to(self.pbc, (3,)), 1.0, 0.0)
+            r = X - centre
+            r -= (periodic * np.round(r @ np.linalg.inv(self.cell))) @ np.asarray(self.cell, dtype=float)
+            return np.asarray(np.einsum("ij,ij->i", r, r))
+        out = np.zeros(len(X))
+        for k in range(3):
+            r = X[:, k] - centre[k]
+            out += r * r
+        return out
+
     def pull_seeds(self, X: Array, q: Array, cotangent: Array) -> Array:
         """∂d/∂q_k = −share_k · unit vector from the seed to the point."""
         _, share, unit = self._parts(X, q)
         out = np.zeros_like(q)
-        np.add.at(out, np.asarray(self.seeds), -np.einsum("n,nk,nkj->kj", cotangent, share, unit))
+        per_image = -np.einsum("n,nk,nkj->kj", cotangent, share, unit)
+        np.add.at(out, np.asarray(self.seeds), per_image.reshape(len(self.seeds), -1, 3).sum(axis=1))
         return out
 
     def _parts(self, X: Array, q: Array | None) -> tuple[Array, Array, Array]:
@@ -231,10 +288,74 @@ class SmoothUnion(Shape):
             raise MultiscaleError(
                 "a SmoothUnion rides on seed dofs: give the shared positions q as well as the points X"
             )
-        r = X[:, None, :] - q[list(self.seeds)][None, :, :]
+        r = self._images(X[:, None, :] - q[list(self.seeds)][None, :, :])
         norm = np.linalg.norm(r, axis=2)
         lowest = norm.min(axis=1)
         boltzmann = np.exp(-(norm - lowest[:, None]) / self.smoothing)
         total = boltzmann.sum(axis=1)
         d = lowest - self.radius - self.smoothing * np.log(total)
         return d, boltzmann / total[:, None], r / np.maximum(norm, _TINY)[:, :, None]
+
+    def _images(self, r: Array) -> Array:
+        """Vectors (n, seeds, 3) from the seeds to the points, and with a cell from all images around: (n, seeds · images, 3)."""
+        if self.cell is None:
+            return r
+        cell, periodic = np.asarray(self.cell, dtype=float), np.broadcast_to(self.pbc, (3,))
+        r = r - np.where(periodic, np.round(r @ np.linalg.inv(cell)), 0.0) @ cell
+        # A nearest image alone would have kinks half a cell away, which the smooth minimum of several seeds may see.
+        steps = np.stack(np.meshgrid(*[(-1, 0, 1) if p else (0,) for p in periodic], indexing="ij"), -1).reshape(-1, 3)
+        return (r[:, :, None, :] + steps @ cell).reshape(len(r), r.shape[1] * len(steps), 3)
+
+
+@dataclass(frozen=True)
+class Union(Shape):
+    """Several shapes united by a smooth minimum: a point is inside where it is inside any of them.
+
+        d(X) = −β⁻¹ ln Σ_k exp(−β d_k(X))
+
+    The union of a descriptor's core set and of balls around seeds, say. It lies below the hard minimum by at most ln(n_shapes)/β.
+
+    Parameters
+    ----------
+    shapes : tuple of Shape
+    smoothing : float
+        Å; the width 1/β over which they merge.
+
+    Examples
+    --------
+    >>> both = Union((Sphere((0, 0, 0), 2.0), Sphere((8, 0, 0), 2.0)), smoothing=0.1)
+    >>> both.distance(np.array([[3.0, 0, 0]]))[0].round(6).tolist()
+    [1.0]
+    """
+
+    shapes: tuple[Shape, ...]
+    smoothing: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive(self.smoothing, "the smoothing of a Union")
+        if len(self.shapes) == 0:
+            raise MultiscaleError("a Union needs at least one shape")
+
+    def rides_on(self) -> tuple[int, ...]:
+        """What any of the shapes rides on."""
+        return tuple(sorted({k for shape in self.shapes for k in shape.rides_on()}))
+
+    def distance(self, X: Array, q: Array | None = None) -> tuple[Array, Array]:
+        """The smooth minimum of the distances."""
+        d, share, gradients = self._parts(X, q)
+        return d, np.einsum("kn,knj->nj", share, gradients)
+
+    def pull_seeds(self, X: Array, q: Array, cotangent: Array) -> Array:
+        """Each shape's own, by its share of the minimum."""
+        _, share, _ = self._parts(X, q)
+        return np.sum(
+            [shape.pull_seeds(X, q, cotangent * s) for shape, s in zip(self.shapes, share, strict=True)], axis=0
+        )
+
+    def _parts(self, X: Array, q: Array | None) -> tuple[Array, Array, Array]:
+        found = [shape.distance(X, q) for shape in self.shapes]
+        each = np.array([d for d, _ in found])
+        lowest = each.min(axis=0)
+        boltzmann = np.exp(-(each - lowest) / self.smoothing)
+        total = boltzmann.sum(axis=0)
+        return lowest - self.smoothing * np.log(total), boltzmann / total, np.array([g for _, g in found])

@@ -11,7 +11,7 @@ import pytest
 from couplers import EnergyBlend, GhostCorrected
 from multiscale.interface import Interface
 from multiscale.model import HybridModel
-from multiscale.partition import Nested
+from multiscale.partition import Nested, Partition
 from multiscale.region import Can, Query
 from multiscale.regions.chain import ChainElements, ChainRegion, MorsePair
 from multiscale.shapes import Slab
@@ -20,13 +20,16 @@ from multiscale.switching import Cubic, Linear, Quintic
 N = 4096
 
 
-class ByVertices(Nested):
+class ByVertices(Partition):
     """B1's element weights: 1 − ½(β_i + β_{i+1}), the mean of the atoms' weights at the ends rather than the weight at the middle."""
 
+    def __init__(self, nested):
+        self.nested, self.regions, self.frame = nested, nested.regions, nested.frame
+
     def __call__(self, X, q=None):
-        out = super().__call__(X, q)
+        out = self.nested(X, q)
         spacing = MorsePair().equilibrium() * 1.02
-        ends = [super(ByVertices, self).__call__(X + [s * spacing / 2, 0, 0], q) for s in (-1, 1)]
+        ends = [self.nested(X + [s * spacing / 2, 0, 0], q) for s in (-1, 1)]
         middle = np.abs(X[:, 0] / spacing - np.round(X[:, 0] / spacing)) > 0.25
         return {r: (np.where(middle, 0.5 * (ends[0][r][0] + ends[1][r][0]), w), g) for r, (w, g) in out.items()}
 
@@ -36,7 +39,7 @@ def _model(k, switch, coupler=None):
     q = np.zeros((N, 3))
     q[:, 0] = a * np.arange(N)
     core = Slab((a * N / 2, 0, 0), (1, 0, 0), a * (N / 8 + 1e-6))
-    partition = ByVertices([("atoms", core, k * a)], rest="fem", switch=switch)
+    partition = ByVertices(Nested([("atoms", core, k * a)], rest="fem", switch=switch))
     regions = {"atoms": ChainRegion(q, period=N * a), "fem": ChainElements(q, period=N * a)}
     return HybridModel(Interface(q, regions, partition, strict=False), coupler or EnergyBlend())
 

@@ -96,3 +96,32 @@ def test_bad_input_gets_a_sentence(build, says):
     """What was given, what is needed."""
     with pytest.raises(MultiscaleError, match=says):
         build()
+
+
+@pytest.mark.parametrize("union", [(0,), (0, 3, 4)])
+@pytest.mark.parametrize("cell", [None, ((11.0, 0, 0), (1.0, 12.0, 0), (0, 0.5, 13.0))])
+def test_a_distance_may_be_left_open_beyond_the_zone(union, cell):
+    """The value alone is the distance up to ``beyond``, and anything above it there."""
+    shape = SmoothUnion(union, 1.0, 0.3, cell=cell)
+    d, near = shape.distance(X, Q)[0], shape.value(X, Q, beyond=2.0)
+    assert np.abs(shape.value(X, Q) - d).max() < 1e-14
+    assert np.abs(np.minimum(near, 2.0) - np.minimum(d, 2.0)).max() < 1e-14
+
+
+def test_compact_shares_are_the_dense_ones():
+    """Points that are left out have no gradient; those in a zone have the one of the dense form, level by level."""
+    p = _three()
+    weights, rows, slopes = p.compact(X, Q)
+    assert 0 < len(rows) < len(X)
+    for name, (w, g) in p(X, Q).items():
+        assert np.array_equal(w, weights[name]) and np.array_equal(g[rows], slopes[name])
+        assert np.abs(np.delete(g, rows, axis=0)).max() == 0.0
+
+
+def test_distances_that_are_not_numbers_are_refused():
+    class Broken(Sphere):
+        def distance(self, X, q=None):
+            return np.full(len(X), np.nan), np.zeros((len(X), 3))
+
+    with pytest.raises(MultiscaleError, match="Broken gave distances that are not numbers at 200 points"):
+        Nested([("qm", Broken((0, 0, 0), 1.0), 2.0)], rest="ml")(X)

@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from couplers import EnergyBlend, ForceBlend, GhostCorrected, SharpPad
+from couplers import (
+    AdaptivePartitioning,
+    EnergyBlend,
+    ForceBlend,
+    ForceMixing,
+    GhostCorrected,
+    SharpPad,
+    SiteSubtractive,
+)
 from multiscale.coupler import Claims, Evaluation
 from multiscale.region import Can, Query
 from multiscale.testing.checks import CHECKS
@@ -124,6 +132,76 @@ class CountsRanks(EnergyBlend):
         return replace(e, forces=e.forces * (1 + 1e-9 * size))
 
 
+class RestingOverlay(SiteSubtractive):
+    """Forgets −(e_high − e_low) ∇χ of an overlay that moves."""
+
+    def evaluate(self, q, interface, ask, prepared):
+        e = super().evaluate(q, interface, ask, prepared)
+        want = Can.SITE_ENERGIES
+        a = ask(q, {self.high: Query(want), self.low: Query(want)})
+        gain = a[self.high].site_energies - a[self.low].site_energies
+        return replace(e, forces=e.forces - interface.overlay_forces(self.high, q, gain))
+
+
+class SeedlessOverlay(SiteSubtractive):
+    """Gives −(e_high − e_low) ∇χ to the sites but not to the seeds."""
+
+    def evaluate(self, q, interface, ask, prepared):
+        e = super().evaluate(q, interface, ask, prepared)
+        overlay = interface.overlay(self.high)
+        if not overlay.moving:
+            return e
+        a = ask(q, {r: Query(Can.SITE_ENERGIES) for r in (self.high, self.low)})
+        gain = a[self.high].site_energies - a[self.low].site_energies
+        X = interface.regions[self.high].sites(interface.place(self.high, q))
+        return replace(e, forces=e.forces + overlay.pull_seeds(X, q, gain))
+
+
+class CountsCoreOnce(SiteSubtractive):
+    """Counts what it adds, and forgets what it takes off."""
+
+    def count(self, q, interface):
+        return {r: abs(w) for r, w in super().count(q, interface).items()}
+
+
+class HalfSlope(AdaptivePartitioning):
+    """The gradient of the subsets' weights is half of what it must be."""
+
+    def _weights(self, q, interface):
+        weights, slopes = super()._weights(q, interface)
+        return weights, {S: 0.5 * s for S, s in slopes.items()}
+
+
+class LeadingSubset(AdaptivePartitioning):
+    """Takes the subset of the largest weight for all of them, as an abrupt scheme does."""
+
+    def _weights(self, q, interface):
+        weights, slopes = super()._weights(q, interface)
+        S = max(weights, key=weights.get)
+        return {S: 1.0}, {S: 0.0 * slopes[S]}
+
+
+class DropsCorrection(ForceMixing):
+    """Promises to conserve momentum and takes off only half of the net force."""
+
+    def evaluate(self, q, interface, ask, prepared):
+        plain = replace(self, conserve_momentum=False)
+        e = super().evaluate(q, interface, ask, prepared)
+        return replace(e, forces=0.5 * (e.forces + ForceMixing.evaluate(plain, q, interface, ask, prepared).forces))
+
+
+class EqualParts(ForceMixing):
+    """Takes the net force off in equal parts from all dofs with χ > 0: a jump when one of them enters the zone."""
+
+    def evaluate(self, q, interface, ask, prepared):
+        plain = replace(self, conserve_momentum=False)
+        mixed = ForceMixing.evaluate(plain, q, interface, ask, prepared)
+        inner = self.inner.evaluate(q, interface, ask, prepared[0])
+        within = interface.overlay_weights(self.high, q) > 0
+        net = (mixed.forces - inner.forces).sum(axis=0)
+        return replace(mixed, forces=mixed.forces - within[:, None] * net / within.sum())
+
+
 SABOTEURS = [
     ("gradient", NoWeightForce),
     ("gradient", OnePercentForce),
@@ -142,16 +220,33 @@ SABOTEURS = [
     ("rank independence", CountsRanks),
     ("purity", lambda: Remembers(calls=itertools.count())),
     ("translation", KnowsSpace),
+    ("gradient", RestingOverlay),
+    ("gradient", SeedlessOverlay),
+    ("circulation", RestingOverlay),
+    ("momentum", SeedlessOverlay),
+    ("coverage", CountsCoreOnce),
+    ("gradient", HalfSlope),
+    ("circulation", HalfSlope),
+    ("continuity", LeadingSubset),
+    ("momentum", lambda: DropsCorrection(conserve_momentum=True)),
+    ("continuity", lambda: EqualParts(conserve_momentum=True)),
 ]
 
 
-@pytest.mark.parametrize(
-    ("check", "saboteur"), SABOTEURS, ids=[f"{c}-{getattr(s, '__name__', 'Remembers')}" for c, s in SABOTEURS]
-)
+@pytest.mark.parametrize(("check", "saboteur"), SABOTEURS, ids=[f"{c}-{type(s()).__name__}" for c, s in SABOTEURS])
 def test_check_catches(check, saboteur):
     """The check that exists for this defect finds it."""
     results = examine(saboteur, only=[check])
     assert not all(r.ok for r in results), "\n".join(map(str, results))
+
+
+@pytest.mark.parametrize(("spread", "more"), [("weight", {"continuity"}), ("mass", set())])
+def test_force_mixing_that_conserves_momentum_keeps_its_claims(spread, more):
+    """Both ways of spreading the net force, neither of which is the default that the suite examines."""
+    checks = {"circulation", "momentum", "coverage", "self-coupling", "rank independence", "translation"} | more
+    found = examine(lambda: ForceMixing(conserve_momentum=True, spread=spread), only=checks)
+    wrong = [str(r) for r in found if not r.ok]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_check_has_a_saboteur():

@@ -16,6 +16,7 @@ from scipy.sparse.linalg import spsolve
 
 from couplers import EnergyBlend, GhostCorrected
 from multiscale import Case, Cubic, Expect, HybridModel, Interface, Linear, Nested, Quintic, Septic, Slab
+from multiscale.partition import Partition
 from multiscale.regions.chain import ChainElements, ChainRegion, MorsePair
 from multiscale.testing.problems import moving
 
@@ -29,14 +30,17 @@ COLOURS = dict(zip(SWITCHES, ("#c1121f", "#f4a261", "#1d3557", "#2a9d8f"), stric
 STRETCH = 1.02
 
 
-class ByVertices(Nested):
+class ByVertices(Partition):
     """B1's element weights: the mean of the weights of the atoms at an element's ends."""
+
+    def __init__(self, nested: Nested):
+        self.nested, self.regions, self.frame = nested, nested.regions, nested.frame
 
     def __call__(self, X: Any, q: Any = None) -> Any:
         """Weights by the ends at midpoints, by the point itself at atoms."""
-        out = super().__call__(X, q)
+        out = self.nested(X, q)
         a = STRETCH * MorsePair().equilibrium()
-        ends = [super(ByVertices, self).__call__(X + [s * a / 2, 0, 0], q) for s in (-1, 1)]
+        ends = [self.nested(X + [s * a / 2, 0, 0], q) for s in (-1, 1)]
         middle = np.abs(X[:, 0] / a - np.round(X[:, 0] / a)) > 0.25
         return {r: (np.where(middle, 0.5 * (ends[0][r][0] + ends[1][r][0]), w), g) for r, (w, g) in out.items()}
 
@@ -47,7 +51,7 @@ def blended(n: int, k: int, switch: Any, coupler: Any = None) -> HybridModel:
     q = np.zeros((n, 3))
     q[:, 0] = a * np.arange(n)
     core = Slab((a * n / 2, 0, 0), (1, 0, 0), a * (n / 8 + 1e-6))
-    partition = ByVertices([("atoms", core, k * a)], rest="fem", switch=switch)
+    partition = ByVertices(Nested([("atoms", core, k * a)], rest="fem", switch=switch))
     regions = {"atoms": ChainRegion(q, period=n * a), "fem": ChainElements(q, period=n * a)}
     return HybridModel(Interface(q, regions, partition, strict=False), coupler or EnergyBlend())
 

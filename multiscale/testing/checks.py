@@ -60,8 +60,11 @@ def _scale(e: Evaluation) -> float:
 
 
 def _fits(coupler: Coupler, problem: Problem) -> bool:
-    """Whether the coupler works in the frame in which the problem's weights live."""
-    return problem.interface().partition.frame in coupler.frames
+    """Whether the coupler works in the frame in which the problem's weights live, and uses overlays where the problem is about them."""
+    interface = problem.interface()
+    if problem.name == "riding" and not set(coupler.required(interface)) - set(interface.shared):
+        return False
+    return interface.partition.frame in coupler.frames
 
 
 def _not_offered(check: str, problem: Problem) -> Result:
@@ -86,7 +89,7 @@ def _holds(check: str, problem: str, measured: float, bound: float, claimed: boo
 def gradient(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
     """Forces against central differences of the energy along random directions, in both frames."""
     out = []
-    for problem in _fitting(make(), problems, "chain", "moving"):
+    for problem in _fitting(make(), problems, "chain", "moving", "riding"):
         coupler, name = make(), problem.name
         model = problem.model(coupler)
         q = shaken(model.interface.reference)
@@ -121,7 +124,7 @@ def gradient(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
 def circulation(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
     """Work around a closed loop, by Gauss quadrature on its three sides; zero for a conservative method."""
     out = []
-    for problem in _fitting(make(), problems, "chain", "moving"):
+    for problem in _fitting(make(), problems, "chain", "moving", "riding"):
         coupler, name = make(), problem.name
         model = problem.model(coupler)
         q0 = model.interface.reference
@@ -145,7 +148,7 @@ def momentum(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
     """The net force on an isolated body in a general state, prepared at another general state."""
     measured = 0.0
     coupler = make()
-    for problem in _fitting(coupler, problems, "open", "moving"):
+    for problem in _fitting(coupler, problems, "open", "moving", "riding"):
         model = problem.model(coupler)
         model.prepare(shaken(model.interface.reference, 0.02, 3))
         e = model.evaluate(shaken(model.interface.reference, 0.03, 5))
@@ -181,9 +184,11 @@ def continuity(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
     Only the dof on which the weights ride moves, by three spacings, so that atoms enter and leave the blend and nothing else
     happens. The ratio is 1 where F has continuous slopes (C² weights), 2 at a kink of F and 4 at a jump.
     """
-    problem = problems["moving"]
-    if not _fits(make(), problem):
-        return [_not_offered("continuity", problem)]
+    fitting = _fitting(make(), problems, *(n for n in ("moving", "riding") if n in problems))
+    return [_growth(make, problem) for problem in fitting] or [_not_offered("continuity", problems["moving"])]
+
+
+def _growth(make: Make, problem: Problem) -> Result:
     model = problem.model(make())
     q0 = shaken(model.interface.reference, 0.01, 9)
 
@@ -197,7 +202,7 @@ def continuity(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
 
     growth = curvature(800) / max(curvature(400), 1e-30)
     note = "growth of F″ on halving the step: 1 if F has continuous slopes, 2 at a kink, 4 at a jump"
-    return [Result("continuity", problem.name, growth, 1.5, growth <= 1.5, note)]
+    return Result("continuity", problem.name, growth, 1.5, growth <= 1.5, note)
 
 
 def _against_pure(check: str, name: str, make: Make, problems: Mapping[str, Problem]) -> list[Result]:
@@ -228,7 +233,7 @@ def limits(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
 def counting(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
     """Every piece of matter is counted once, and the ledger adds up to the number of atoms and to the energy."""
     out = []
-    for problem in _fitting(make(), problems, "chain", "moving"):
+    for problem in _fitting(make(), problems, "chain", "moving", "riding"):
         name, coupler = problem.name, make()
         model = problem.model(coupler)
         q = shaken(model.interface.reference, 0.005)
@@ -258,7 +263,7 @@ def counting(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
 def rank_independence(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
     """Evaluation at a fixed state on 2 and 3 ranks (threads) against one."""
     out = []
-    for problem in _fitting(make(), problems, "chain", "moving"):
+    for problem in _fitting(make(), problems, "chain", "moving", "riding"):
 
         def state(world: object, problem: Problem = problem) -> Evaluation:
             model = problem.model(make(), world)  # type: ignore[arg-type]
@@ -287,7 +292,7 @@ def rank_independence(make: Make, problems: Mapping[str, Problem]) -> list[Resul
 
 def purity(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
     """The answer depends on q alone: not on earlier questions; and q is not touched."""
-    problem = _fitting(make(), problems, "chain", "moving")[-1]
+    problem = _fitting(make(), problems, "chain", "moving", "riding")[-1]
     model = problem.model(make())
     a, b = shaken(model.interface.reference), shaken(model.interface.reference, 0.04, 2)
     kept = a.copy()
@@ -303,7 +308,7 @@ def purity(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
 def translation(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
     """Moving the whole isolated body changes nothing (weights belong to the matter or ride on it)."""
     worst = 0.0
-    for problem in _fitting(make(), problems, "open", "moving"):
+    for problem in _fitting(make(), problems, "open", "moving", "riding"):
         model = problem.model(make())
         q = shaken(model.interface.reference)
         model.prepare(q)

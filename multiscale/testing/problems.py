@@ -3,11 +3,13 @@
     chain     a ring of Morse atoms with second neighbours beside its Cauchy–Born elements, with a 'quantum' segment over it
     open      the same chain with free ends: an isolated body
     moving    two potentials mixed by weights that ride on a seed atom, in the current frame
+    riding    the same atoms under overlays that ride on a seed atom, for methods that lay regions over the partition
     twins     every region the same functional: coupling must change nothing
     limit     all weight on one region: the hybrid must be that region
 
-Every problem has the regions ``qm`` and ``ml_qm`` (a segment described twice) for subtractive and force-mixing methods, so that a coupler
-that names its regions by the defaults can be built without arguments.
+Every problem has the regions ``qm`` and ``ml_qm`` (a segment described twice) for subtractive and force-mixing methods, with an
+overlay ``qm``, and the regions ``qm[…]`` and ``ml_qm[…]`` of a core and every subset of two groups, with an overlay ``adaptive`` of
+groups of three atoms, so that a coupler that names its regions by the defaults can be built without arguments.
 """
 
 from __future__ import annotations
@@ -17,17 +19,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..adaptive import subset_regions
 from ..coupler import Coupler
 from ..embedding import Embedding, select
+from ..groups import Groups
 from ..interface import Interface, Overlay
 from ..model import HybridModel
-from ..partition import Nested
+from ..partition import Frame, Nested
 from ..ranks import Ranks, World
 from ..region import Region
 from ..regions.chain import ChainElements, ChainRegion, MorsePair, Pair
-from ..shapes import Slab, SmoothUnion
+from ..shapes import Shape, Slab, SmoothUnion
 from ..switching import Quintic, Switch
 from ..types import Array, BoolArray
+
+#: Å; half-width of the overlays' core: an atom and its neighbours.
+CORE = 1.6
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,27 @@ def _line(n: int, spacing: float) -> Array:
     return q
 
 
+def _over(
+    q: Array, middle: int, better: Pair, cheaper: Pair, core: Shape, frame: Frame = "reference"
+) -> tuple[dict[str, Region | tuple[Region, Embedding]], dict[str, Overlay]]:
+    """Regions that lie over the partition around atom ``middle``, described twice, and their overlays around ``core``.
+
+    Groups of three atoms: the middle one is in the core, its neighbours vary, those beyond are outside, also after the core has
+    moved by one and a half spacings.
+    """
+    n, cluster = len(q), np.arange(middle - 7, middle + 8)
+    regions: dict[str, Region | tuple[Region, Embedding]] = {
+        "qm": (ChainRegion(q[cluster], better), select(cluster, n)),
+        "ml_qm": (ChainRegion(q[cluster], cheaper), select(cluster, n)),
+    }
+    groups = Groups(tuple((k - 1, k, k + 1) for k in range(middle - 6, middle + 7, 3)))
+    zone = Overlay(core, 2.5, frame=frame, groups=groups)
+    found = subset_regions(
+        zone, q, lambda dofs: ChainRegion(q[dofs], better), lambda dofs: ChainRegion(q[dofs], cheaper)
+    )
+    return regions | dict(found.regions), {"qm": Overlay(core, 3.0, frame=frame), "adaptive": zone}
+
+
 def _chain_interface(
     n: int,
     period: bool,
@@ -80,15 +108,9 @@ def _chain_interface(
     q = _line(n, a)
     ring = n * a if period else None
     middle = 0.5 * (n - 1) * a
-    cluster = np.arange(n // 2 - 7, n // 2 + 8)
-    regions: dict[str, Region | tuple[Region, Embedding]] = {
-        "atoms": ChainRegion(q, pairs["atoms"], ring),
-        "fem": second(q, pairs["fem"], ring),
-        "qm": (ChainRegion(q[cluster], pairs["qm"]), select(cluster, n)),
-        "ml_qm": (ChainRegion(q[cluster], pairs["atoms"]), select(cluster, n)),
-    }
+    over, overlays = _over(q, n // 2, pairs["qm"], pairs["atoms"], Slab((n // 2 * a, 0, 0), (1, 0, 0), CORE))
+    regions = {"atoms": ChainRegion(q, pairs["atoms"], ring), "fem": second(q, pairs["fem"], ring), **over}
     partition = Nested([("atoms", Slab((middle, 0, 0), (1, 0, 0), core), blend * a)], rest="fem", switch=switch)
-    overlays = {"qm": Overlay(Slab((n // 2 * a, 0, 0), (1, 0, 0), 1.5 * a), 3.0 * a)}
     return Interface(q, regions, partition, overlays=overlays)
 
 
@@ -132,13 +154,13 @@ def moving(*, n: int = 64, switch: Switch | None = None) -> Problem:
 
     def build() -> Interface:
         q = np.concatenate([_line(n, a), [[0.5 * (n - 1) * a, 0.0, 0.0]]])
-        everything, cluster = select(np.arange(n), n + 1), np.arange(n // 2 - 7, n // 2 + 8)
+        everything = select(np.arange(n), n + 1)
+        over, overlays = _over(q, n // 2, MorsePair(depth=1.1), MorsePair(), Slab((n // 2 * a, 0, 0), (1, 0, 0), CORE))
         # Equal wells: energy zeros are aligned, as they must be before weights move.
         regions = {
             "atoms": (ChainRegion(q[:n], MorsePair(alpha=4.4)), everything),
             "fem": (ChainRegion(q[:n], MorsePair()), everything),
-            "qm": (ChainRegion(q[cluster], MorsePair(depth=1.1)), select(cluster, n + 1)),
-            "ml_qm": (ChainRegion(q[cluster], MorsePair()), select(cluster, n + 1)),
+            **over,
         }
         partition = Nested(
             [("atoms", SmoothUnion((n,), 5.0 * a, 1.0), 5.0 * a)],
@@ -146,13 +168,33 @@ def moving(*, n: int = 64, switch: Switch | None = None) -> Problem:
             switch=switch or Quintic(),
             frame="current",
         )
-        overlays = {"qm": Overlay(Slab((n // 2 * a, 0, 0), (1, 0, 0), 1.5 * a), 3.0 * a)}
         return Interface(q, regions, partition, overlays=overlays)
 
     return Problem("moving", build, np.zeros(n + 1, dtype=bool), True, lambda s: _line(n, a * s))
 
 
+def riding(*, n: int = 64) -> Problem:
+    """One chain of atoms beside another that shares it by resting weights; overlays ride on a dof of their own and sweep over the atoms."""
+    a = MorsePair().equilibrium()
+
+    def build() -> Interface:
+        q = np.concatenate([_line(n, a), [[n // 2 * a, 0.0, 0.0]]])
+        everything = select(np.arange(n), n + 1)
+        over, overlays = _over(
+            q, n // 2, MorsePair(alpha=4.4), MorsePair(), SmoothUnion((n,), CORE, 1.0), frame="current"
+        )
+        regions = {
+            "atoms": (ChainRegion(q[:n], MorsePair()), everything),
+            "fem": (ChainRegion(q[:n], MorsePair(alpha=4.1)), everything),
+            **over,
+        }
+        partition = Nested([("atoms", Slab((n // 2 * a, 0, 0), (1, 0, 0), 10.0 * a), 8.0 * a)], rest="fem")
+        return Interface(q, regions, partition, overlays=overlays)
+
+    return Problem("riding", build, np.zeros(n + 1, dtype=bool), True, lambda s: _line(n, a * s))
+
+
 def standard() -> dict[str, Problem]:
     """All problems by name."""
-    problems = [chain(), chain(period=False), moving(), chain(twins=True), chain(limit=True)]
+    problems = [chain(), chain(period=False), moving(), riding(), chain(twins=True), chain(limit=True)]
     return {p.name: p for p in problems}
