@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from .coupler import Evaluation
 from .drive.precondition import Preconditioner, precondition
 from .drive.relax import relax
-from .model import HybridModel
+from .protocol import Model
 from .region import Can, Query, Region
 from .types import Array, IntArray, MultiscaleError
 
@@ -110,7 +110,7 @@ class HybridCalculator(Calculator):
 
     Parameters
     ----------
-    model : HybridModel
+    model : Model
     atoms_dofs : (n_atoms,) ints, optional
         The shared dof of each atom; by default all dofs that a region of particles owns, in ascending order.
     continuum : {"relaxed", "frozen"}
@@ -118,7 +118,10 @@ class HybridCalculator(Calculator):
     fmax, max_steps : float, int
         How far the other dofs are relaxed, eV/Å; well below what the optimiser is to reach.
     rebuild : callable, optional
-        cell (3, 3) → HybridModel, for atoms whose cell changes; without it that is refused.
+        cell (3, 3) → Model, for atoms whose cell changes; without it that is refused.
+    follow : bool
+        Whether a model that can changes its members after each call, for dynamics. If not, which is what optimisers and bands of images
+        need, the energy is one function of the positions, and positions that the members do not fit are refused.
 
     Attributes
     ----------
@@ -136,7 +139,7 @@ class HybridCalculator(Calculator):
     --------
     >>> from ase.build import bulk
     >>> from couplers import EnergyBlend
-    >>> from multiscale import Interface, Nested, Sphere
+    >>> from multiscale import HybridModel, Interface, Nested, Sphere
     >>> from multiscale.models import StillingerWeber
     >>> from multiscale.regions.ml import MLRegion
     >>> silicon = bulk("Si", a=5.43095)
@@ -150,18 +153,20 @@ class HybridCalculator(Calculator):
 
     def __init__(
         self,
-        model: HybridModel,
+        model: Model,
         atoms_dofs: ArrayLike | None = None,
         continuum: Literal["relaxed", "frozen"] = "relaxed",
         *,
         fmax: float = 1e-6,
         max_steps: int = 200,
-        rebuild: Callable[[Array], HybridModel] | None = None,
+        rebuild: Callable[[Array], Model] | None = None,
+        follow: bool = False,
     ) -> None:
         super().__init__()
         if continuum not in ("relaxed", "frozen"):
             raise MultiscaleError(f"HybridCalculator was given continuum={continuum!r}; it needs 'relaxed' or 'frozen'")
         self.model, self.continuum, self.fmax, self.max_steps, self.rebuild = model, continuum, fmax, max_steps, rebuild
+        self.follow = follow
         self.dofs = atom_dofs(model) if atoms_dofs is None else np.asarray(atoms_dofs, dtype=np.int64)
         n = model.interface.n_q
         if len(np.unique(self.dofs)) != len(self.dofs) or not np.isin(self.dofs, np.arange(n)).all():
@@ -191,6 +196,11 @@ class HybridCalculator(Calculator):
         # One rank's positions for all: an optimiser's linear algebra may round differently elsewhere.
         self.q[self.dofs] = self.model.ranks.world.bcast(self.atoms.get_positions())
         e = self._settle()
+        if not self.follow and not self.model.fits(self.q):
+            raise MultiscaleError(
+                "the core has come too close to the border of its cluster; give the model a cluster that covers the core along the whole "
+                "path, or let dynamics change it by HybridCalculator(follow=True)"
+            )
         self.results["forces"] = e.forces[self.dofs]
         if e.energy is not None:
             self.results["energy"] = self.results["free_energy"] = e.energy
@@ -198,6 +208,8 @@ class HybridCalculator(Calculator):
             virial = self._virial(e)
             if virial is not None:
                 self.results["stress"] = full_3x3_to_voigt_6_stress(virial / self.atoms.get_volume())
+        if self.follow:
+            self.model.update(self.q)
 
     def _settle(self) -> Evaluation:
         """The model's state at the atoms' positions, the other dofs relaxed or as they are."""
@@ -208,7 +220,9 @@ class HybridCalculator(Calculator):
         if self._preconditioner is None:
             self._preconditioner = precondition(self.model, self.q, ~held)
         p = self._preconditioner
-        steps = relax(self.model, self.q, fmax=self.fmax, max_steps=self.max_steps, fixed=held, preconditioner=p)
+        steps = relax(
+            self.model, self.q, fmax=self.fmax, max_steps=self.max_steps, fixed=held, preconditioner=p, follow=False
+        )
         last = deque(steps, maxlen=1).pop()
         if not last.converged:
             raise MultiscaleError(
@@ -256,7 +270,7 @@ class HybridCalculator(Calculator):
         self._cell = cell
 
 
-def atom_dofs(model: HybridModel) -> IntArray:
+def atom_dofs(model: Model) -> IntArray:
     """Shared dofs (n,) that regions of particles own, ascending."""
     interface = model.interface
     owned = [interface.embeddings[r].own for r, region in interface.regions.items() if region.discrete]

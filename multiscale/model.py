@@ -107,6 +107,7 @@ class HybridModel:
         if interface.strict:
             gates.zones(interface)
             gates.surroundings(interface)
+            gates.overlays(interface)
         self.teams = self.ranks.teams(interface.regions)
         self._together("building the regions", self._bind)
         self.timings: dict[str, float] = dict.fromkeys(interface.regions, 0.0)
@@ -202,6 +203,28 @@ class HybridModel:
         ]
         rows += [LedgerRow(name, 0.0, 0.0, value) for name, value in e.parts.items() if name not in counts]
         return Ledger(tuple(rows), (float(cover.min()), float(cover.max())), e.energy)
+
+    # -- a model whose members never change: see multiscale.protocol -------------------------------------------
+
+    @property
+    def membership(self) -> tuple[int, ...]:
+        """Empty: no region of this model changes its members."""
+        return ()
+
+    def update(self, q: Array) -> str:
+        """Nothing to adapt; weights that move do so inside :meth:`evaluate`."""
+        return ""
+
+    def fits(self, q: Array) -> bool:
+        """Always: the members are what they are."""
+        return True
+
+    def snapshot(self) -> dict[str, Array]:
+        """Nothing to keep."""
+        return {}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Nothing to go back to."""
 
     # -- distribution ------------------------------------------------------------------------------------------
 

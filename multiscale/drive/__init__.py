@@ -1,9 +1,45 @@
 """Drivers over a hybrid model: relaxation, quasi-static loading, dynamics. All are generators of :class:`Step`."""
 
-from .dynamics import verlet
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy
+from .dynamics import langevin, verlet
 from .load import load
 from .precondition import Preconditioner, precondition
 from .relax import relax
+from .shadow import EnergyRecord, drift, record_energy
 from .step import Step
+from .thermal import kinetic_energy, kinetic_temperature, thermal_velocities
+from .watch import watch
+from .work import VirtualWork, virtual_work
 
-__all__ = ["Preconditioner", "Step", "load", "precondition", "relax", "verlet"]
+if TYPE_CHECKING:
+    from .follow import Change, Follow, Within, agree
+
+__all__ = [
+    "Change",
+    "EnergyRecord",
+    "Follow",
+    "Preconditioner",
+    "Step",
+    "VirtualWork",
+    "Within",
+    "agree",
+    "drift",
+    "kinetic_energy",
+    "kinetic_temperature",
+    "langevin",
+    "load",
+    "precondition",
+    "record_energy",
+    "relax",
+    "thermal_velocities",
+    "verlet",
+    "virtual_work",
+    "watch",
+]
+
+# Following needs neighbour lists, which relaxing a chain does not.
+__getattr__, __dir__ = lazy(__name__, dict.fromkeys(("Change", "Follow", "Within", "agree"), ".follow"))

@@ -1,6 +1,10 @@
-"""Velocity Verlet over atoms and mesh nodes.
+"""Dynamics of atoms and mesh nodes: velocity Verlet, and Langevin's equation by the splitting BAOAB.
 
-    v ← v + F Δt/2m;   q ← q + v Δt;   F ← F(q);   v ← v + F Δt/2m
+    verlet     v ← v + F Δt/2m;   q ← q + v Δt;   F ← F(q);   v ← v + F Δt/2m
+    langevin   v ← v + F Δt/2m;   q ← q + v Δt/2;   v ← c v + √(1 − c²) √(kT/m) ξ;   q ← q + v Δt/2;   v ← v + F(q) Δt/2m
+
+with c = exp(−γ Δt). A model that follows its core (:mod:`multiscale.drive.follow`) changes its members between steps: the step ends
+with the old forces and the next one begins with the new ones; velocities stay as they are.
 
 Times are in ASE's unit Å√(amu/eV) (10.18 fs); multiply femtoseconds by ``ase.units.fs``.
 """
@@ -8,22 +12,26 @@ Times are in ASE's unit Å√(amu/eV) (10.18 fs); multiply femtoseconds by ``ase
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ..model import HybridModel
-from ..types import Array, MultiscaleError
+from ..coupler import Evaluation
+from ..protocol import Model
+from ..types import Array, BoolArray, MultiscaleError
 from .step import Step
+from .thermal import KB, kinetic_energy
 
 
 def verlet(
-    model: HybridModel, q: Array, velocities: Array, *, dt: float, steps: int, masses: Array | None = None
+    model: Model, q: Array, velocities: Array, *, dt: float, steps: int, masses: Array | None = None
 ) -> Iterator[Step]:
     """Integrate Newton's equations; a generator of steps (the start included), collective.
 
     Parameters
     ----------
-    model : HybridModel
+    model : Model
     q, velocities : (n_q, 3) arrays
         Å, and Å per ASE time unit; fixed components do not move.
     dt : float
@@ -35,8 +43,126 @@ def verlet(
     Yields
     ------
     Step
-        ``energy`` is the potential energy; the kinetic energy follows from ``velocities``.
+        ``energy`` is the potential energy; the kinetic energy follows from ``velocities``. Where a model has changed its members,
+        ``event`` says so, and forces are the new ones.
     """
+    m, free, q, v = _start(model, q, velocities, masses)
+    state, count = model.evaluate(q), 1
+    for index in range(steps + 1):
+        event = model.update(q)
+        if event:
+            state, count = model.evaluate(q), count + 1
+        yield _step(index, index == steps, q, v, state, free, count, event)
+        if index == steps:
+            return
+        half = v + 0.5 * dt * np.where(free, state.forces, 0.0) / m
+        q = q + dt * half
+        state, count = model.evaluate(q), count + 1
+        v = half + 0.5 * dt * np.where(free, state.forces, 0.0) / m
+
+
+def langevin(
+    model: Model,
+    q: Array,
+    velocities: Array,
+    *,
+    dt: float,
+    steps: int,
+    temperature: float,
+    friction: ArrayLike,
+    seed: int,
+    masses: Array | None = None,
+    start: int = 0,
+    heat: float = 0.0,
+) -> Iterator[Step]:
+    """Integrate Langevin's equation, a canonical ensemble; a generator of steps (the start included), collective.
+
+    Parameters
+    ----------
+    model : Model
+    q, velocities : (n_q, 3) arrays
+        Å, and Å per ASE time unit; fixed components do not move.
+    dt : float
+        ASE time units.
+    steps : int
+        From ``start`` on.
+    temperature : float
+        K.
+    friction : float, (n_q,) or (n_q, 3) array
+        γ per ASE time unit; 0 is Newton's equation for that dof.
+    seed : int
+        Of the random numbers. Those of a step depend on nothing but ``seed`` and the step's index, so that they are the same on every rank
+        and a run goes on exactly from any step.
+    masses : (n_q,) array, optional
+        amu; by default the regions' masses weighed by their shares.
+    start : int
+        Index of the first step, to go on from a checkpoint.
+    heat : float
+        eV put in before, to go on from a checkpoint.
+
+    Yields
+    ------
+    Step
+        With ``heat``, the energy that friction and noise have put in so far: energy + kinetic energy − heat is conserved up to
+        the error of the integration, which is of order Δt².
+
+    Notes
+    -----
+    Friction on dofs at rest in the laboratory does not conserve momentum.
+
+    References
+    ----------
+    B. Leimkuhler and C. Matthews, Appl. Math. Res. Express 2013, 34, https://doi.org/10.1093/amrx/abs010.
+    """
+    m, free, q, v = _start(model, q, velocities, masses)
+    bath = _Bath.of(m, free, dt, temperature, friction, seed)
+    state, count = model.evaluate(q), 1
+    for index in range(start, start + steps + 1):
+        event = model.update(q)
+        if event:
+            state, count = model.evaluate(q), count + 1
+        yield _step(index, index == start + steps, q, v, state, free, count, event, heat)
+        if index == start + steps:
+            return
+        v = v + 0.5 * dt * np.where(free, state.forces, 0.0) / m
+        q = q + 0.5 * dt * v
+        before, v = v, bath(v, index)
+        heat += kinetic_energy(m[:, 0], v) - kinetic_energy(m[:, 0], before)
+        q = q + 0.5 * dt * v
+        state, count = model.evaluate(q), count + 1
+        v = v + 0.5 * dt * np.where(free, state.forces, 0.0) / m
+
+
+@dataclass(frozen=True)
+class _Bath:
+    """The exact solution of friction and noise over one step: v ← c v + noise ξ."""
+
+    keep: Array
+    noise: Array
+    seed: int
+
+    @classmethod
+    def of(cls, m: Array, free: BoolArray, dt: float, temperature: float, friction: ArrayLike, seed: int) -> _Bath:
+        gamma = np.asarray(friction, dtype=float)
+        if gamma.shape == (len(m),):
+            gamma = gamma[:, None]
+        if gamma.shape not in ((), (len(m), 1), (len(m), 3)) or not (np.isfinite(gamma).all() and (gamma >= 0).all()):
+            raise MultiscaleError(
+                f"the friction must be one number, or one per dof ({len(m)},) or component ({len(m)}, 3), each 0 or more, got shape "
+                f"{gamma.shape}"
+            )
+        if not (np.isfinite(temperature) and temperature >= 0):
+            raise MultiscaleError(f"the temperature of a thermostat must be 0 K or more, got {temperature!r}")
+        keep = np.exp(-dt * gamma)
+        noise = np.where(free, np.sqrt((1.0 - keep**2) * KB * temperature / m), 0.0)
+        return cls(np.broadcast_to(keep, free.shape), noise, int(seed))
+
+    def __call__(self, v: Array, index: int) -> Array:
+        return self.keep * v + self.noise * np.random.default_rng([self.seed, index]).normal(size=v.shape)
+
+
+def _start(model: Model, q: Array, velocities: Array, masses: Array | None) -> tuple[Array, BoolArray, Array, Array]:
+    """Masses (n_q, 1), which components move, positions and velocities."""
     m = np.asarray(model.interface.masses() if masses is None else masses, dtype=float)[:, None]
     if not (np.isfinite(m).all() and (m > 0).all()):
         bad = int(np.flatnonzero(~(m[:, 0] > 0))[0])
@@ -44,15 +170,12 @@ def verlet(
             f"dynamics needs a positive mass on every shared dof, but dof {bad} has {m[bad, 0]!r}; give masses="
         )
     free = ~model.interface.fixed
-    q, v = np.array(q, dtype=float), np.where(free, velocities, 0.0)
-    state = model.evaluate(q)
-    for index in range(steps + 1):
-        force = np.where(free, state.forces, 0.0)
-        worst = float(np.linalg.norm(force, axis=1).max(initial=0.0))
-        yield Step(index, q, state.energy, state.forces, worst, index + 1, index == steps, velocities=v)
-        if index == steps:
-            return
-        half = v + 0.5 * dt * force / m
-        q = q + dt * half
-        state = model.evaluate(q)
-        v = half + 0.5 * dt * np.where(free, state.forces, 0.0) / m
+    return m, free, np.array(q, dtype=float), np.where(free, velocities, 0.0)
+
+
+def _step(
+    index: int, last: bool, q: Array, v: Array, state: Evaluation, free: BoolArray, count: int, event: str,
+    heat: float | None = None,
+) -> Step:  # fmt: skip
+    worst = float(np.linalg.norm(np.where(free, state.forces, 0.0), axis=1).max(initial=0.0))
+    return Step(index, q, state.energy, state.forces, worst, count, last, event=event, velocities=v, heat=heat)

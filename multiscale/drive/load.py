@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..model import HybridModel
+from ..protocol import Model
 from ..types import Array, BoolArray, MultiscaleError
 from .precondition import precondition
 from .relax import relax
@@ -22,7 +22,7 @@ from .step import Step
 
 
 def load(
-    model: HybridModel,
+    model: Model,
     q: Array,
     advance: Callable[[Array, float, float], Array],
     *,
@@ -36,13 +36,13 @@ def load(
     energy_noise: float = 1e-9,
     each: Callable[[Step], None] = lambda s: None,
     refresh: int = 40,
-    preconditioner: Callable[[HybridModel, Array, BoolArray], Callable[[Array], Array]] = precondition,
+    preconditioner: Callable[[Model, Array, BoolArray], Callable[[Array], Array]] = precondition,
 ) -> Iterator[Step]:
     """Load quasi-statically; a generator of relaxed states, collective.
 
     Parameters
     ----------
-    model : HybridModel
+    model : Model
     q : (n_q, 3) array
         A state near equilibrium at load ``start``, Å.
     advance : callable (q, λ, λ') -> q'
@@ -95,10 +95,12 @@ def load(
     yield replace(now, index=0, load=value, event=name, increment=float(size))
     while (stop - value) * np.sign(step) > 1e-12:
         size = np.sign(step) * min(abs(size), abs(stop - value))
+        kept = model.snapshot()
         trial = settle(advance(now.q, value, value + size))
         here = event(trial.q)
         if (here != name or not trial.converged) and abs(size) > finest * (1 + 1e-9):
             size = np.sign(step) * max(0.5 * abs(size), finest)
+            model.restore(kept)
             continue
         _converged(trial, fmax)
         count += 1

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
-from ..model import HybridModel
+from ..protocol import Model
 from ..types import Array, BoolArray, MultiscaleError
 
 #: First shift tried on an indefinite stiffness, as a share of its median diagonal.
@@ -44,12 +44,12 @@ class Preconditioner:
         return out
 
 
-def precondition(model: HybridModel, q: Array, free: BoolArray) -> Preconditioner:
+def precondition(model: Model, q: Array, free: BoolArray) -> Preconditioner:
     """Assemble and factorise the stiffness at q; collective.
 
     Parameters
     ----------
-    model : HybridModel
+    model : Model
     q : (n_q, 3) array
     free : (n_q, 3) bool array
         Which components move.

@@ -16,16 +16,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..coupler import Evaluation
-from ..model import HybridModel
-from ..types import Array, BoolArray
+from ..protocol import Model
+from ..types import Array, BoolArray, MultiscaleError
 from .precondition import Preconditioner, precondition
 from .step import Step
 
 Precondition = Callable[[Array], Array]
 
+#: A relaxation that changes the members of its model more often than this goes round in circles.
+MOST_CHANGES = 20
+
 
 def relax(
-    model: HybridModel,
+    model: Model,
     q: Array,
     *,
     fmax: float = 1e-4,
@@ -36,12 +39,13 @@ def relax(
     preconditioner: Precondition | None = None,
     energy_noise: float = 1e-9,
     refresh: int = 40,
+    follow: bool = True,
 ) -> Iterator[Step]:
     """Relax the free dofs until no force on them exceeds ``fmax``; a generator of steps, collective.
 
     Parameters
     ----------
-    model : HybridModel
+    model : Model
     q : (n_q, 3) array
         Start, Å.
     fmax : float
@@ -59,11 +63,20 @@ def relax(
         eV; energies closer than this are equal (set it to the SCF tolerance of a quantum region).
     refresh : int
         The stiffness is assembled anew whenever this many steps have not been enough (12 at most without an energy).
+    follow : bool
+        Whether a model that can may change its members at accepted steps; if not, one function is minimised, and the caller asks
+        ``model.fits(q)`` in the end.
 
     Yields
     ------
     Step
-        The last one has ``converged`` set, unless ``max_steps`` ran out.
+        The last one has ``converged`` set, unless ``max_steps`` ran out. A step with an ``event`` is one where the model has changed its
+        members: from there on another energy is minimised, without memory of the one before.
+
+    Raises
+    ------
+    MultiscaleError
+        If the model changes its members more than ``MOST_CHANGES`` times.
     """
     free = ~(model.interface.fixed if fixed is None else fixed)
     q = np.array(q, dtype=float)
@@ -73,26 +86,48 @@ def relax(
     walk = _lbfgs if state.energy is not None else _anderson
     # Without an energy to go down, only a fresh stiffness leads through an instability to the next equilibrium.
     span = refresh if state.energy is not None else min(refresh, 12)
-    steps, evaluations = 0, 0
+    steps, evaluations, changes = 0, 0, 0
     while True:
-        last = None
+        last, event = None, ""
         for last in walk(w, q, state, min(span, max_steps - steps)):
+            event = model.update(last.q) if follow else ""
             # A walk begins with the state that the one before it ended with.
-            if last.index > 0 or steps == 0:
-                yield replace(last, index=steps + last.index, evaluations=evaluations + last.evaluations)
+            if last.index > 0 or steps == 0 or last.converged:
+                done = last.converged and not event
+                yield replace(
+                    last,
+                    index=steps + last.index,
+                    evaluations=evaluations + last.evaluations,
+                    converged=done,
+                    event=event,
+                )
+            if event:
+                break
         assert last is not None
         steps, evaluations = steps + last.index, evaluations + last.evaluations - 1
-        if last.converged or steps >= max_steps:
+        if (last.converged and not event) or steps >= max_steps:
             return
         q, state = last.q, Evaluation(last.energy, last.forces)
+        if event:
+            changes, evaluations = _counted(changes), evaluations + 1
+            state = model.evaluate(q)
         w = replace(w, p=precondition(model, q, free))
+
+
+def _counted(changes: int) -> int:
+    if changes >= MOST_CHANGES:
+        raise MultiscaleError(
+            f"the model changed its members {changes + 1} times during one relaxation, each time to minimise another energy; widen the "
+            "gap between the inner and the outer buffer, or relax with fixed members"
+        )
+    return changes + 1
 
 
 @dataclass(frozen=True)
 class _Walk:
     """What stays the same on the way from one stiffness to the next."""
 
-    model: HybridModel
+    model: Model
     free: BoolArray
     p: Precondition
     fmax: float

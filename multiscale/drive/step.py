@@ -35,6 +35,8 @@ class Step:
         The load increment that is tried next, for quasi-static loading.
     velocities : (n_q, 3) array or None
         Å per ASE time unit, for dynamics.
+    heat : float or None
+        eV that a thermostat has put in since the start, for dynamics with one.
     """
 
     index: int
@@ -48,6 +50,7 @@ class Step:
     event: str = ""
     increment: float | None = None
     velocities: Array | None = None
+    heat: float | None = None
 
     def line(self) -> str:
         """One line for a log."""

@@ -1,0 +1,366 @@
+"""Clusters that follow their core: members, booked energy, momentum, restart, and what is refused.
+
+A pulse runs through a chain of Morse bonds; the stretched bonds are the core of a stiffer model.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from couplers import EnergyBlend, ForceMixing, Subtractive
+from multiscale import HybridModel, Interface, Nested, Overlay, Ranks, Sphere
+from multiscale.checkpoint import Checkpoint, load, save
+from multiscale.drive import Follow, Within, agree, relax, verlet, watch
+from multiscale.drive import load as raise_load
+from multiscale.embedding import select
+from multiscale.regions.chain import ChainRegion, MorsePair
+from multiscale.shapes import SmoothUnion
+from multiscale.testing.problems import moving
+from multiscale.testing.threads import on_ranks
+from multiscale.types import MultiscaleError
+
+N = 96
+A = MorsePair().equilibrium()
+X = np.zeros((N, 3))
+X[:, 0] = A * np.arange(N)
+M = np.ones(N)
+LOW, HIGH = MorsePair(), MorsePair(alpha=4.4, depth=1.1)
+
+
+def pulse(height=0.8, width=3.0, at=20):
+    v = np.zeros((N, 3))
+    v[:, 0] = height * np.exp(-(((np.arange(N) - at) / width) ** 2))
+    return v
+
+
+def strained(q, threshold=0.03):
+    """The atoms at both ends of strained bonds."""
+    bad = np.abs(np.diff(q[:, 0]) - A) > threshold
+    return np.append(bad, False) | np.append(False, bad)
+
+
+def built(ranks=None):
+    def build(q, members):
+        place = select(members, N)
+        regions = {
+            "all": ChainRegion(X, LOW),
+            "qm": (ChainRegion(X[members], HIGH), place),
+            "ml_qm": (ChainRegion(X[members], LOW), place),
+        }
+        return HybridModel(Interface(X, regions, Nested([], rest="all")), Subtractive(), ranks or Ranks())
+
+    return build
+
+
+def plain(q):
+    return HybridModel(Interface(X, {"all": ChainRegion(X, LOW)}, Nested([], rest="all")), EnergyBlend())
+
+
+def around(q, place):
+    """A core of a few atoms around a place."""
+    return np.abs(q[:, 0] - place * A) < 2.5 * A
+
+
+START = X.copy()
+START[40, 0] += 0.1
+
+
+def following(core=strained, q=START, kind=Follow, ranks=None, **more):
+    return kind(built(ranks), core, q, inner=3.5 * A, outer=6.5 * A, ranks=ranks, **more)
+
+
+def total(step):
+    return step.energy + 0.5 * float(M @ (step.velocities**2).sum(axis=1))
+
+
+def trajectory(model, q=START, steps=300, dt=0.01, v=None):
+    return list(verlet(model, q, pulse(at=40) if v is None else v, dt=dt, steps=steps, masses=M))
+
+
+class Unbooked(Follow):
+    """Forgets to book."""
+
+    def evaluate(self, q):
+        return self.model.evaluate(q)
+
+
+def test_a_pulse_is_followed_and_nothing_is_lost():
+    model = following()
+    before = set(model.membership)
+    steps = trajectory(model)
+    changed = [s for s in steps if s.event]
+    assert len(changed) == len(model.changes) >= 3
+    assert all(c.jump is not None and c.update == s.index + 1 for c, s in zip(model.changes, changed, strict=True))
+    assert not before >= set(model.membership) and model.fits(steps[-1].q)
+    energies = np.array([total(s) for s in steps])
+    finer = np.array([total(s) for s in trajectory(following(), dt=0.005, steps=600)])
+    # Verlet's own error, of order dt², and nothing else: the jumps are a hundred times larger.
+    worst, half = np.abs(energies - energies[0]).max(), np.abs(finer - finer[0]).max()
+    assert worst / half == pytest.approx(4.0, rel=0.15)
+    jumps = [abs(c.jump) for c in model.changes]
+    assert max(jumps) > 0.01
+    momentum = np.array([(M[:, None] * s.velocities).sum(axis=0) for s in steps])
+    assert np.abs(momentum - momentum[0]).max() < 1e-12
+
+
+def test_energy_is_continuous_through_a_change_to_round_off():
+    model = following()
+    for step in trajectory(model, steps=150)[::10]:
+        held = model.evaluate(step.q).energy
+        event = model.update(step.q)
+        assert abs(model.evaluate(step.q).energy - held) <= 1e-12 * abs(held), event
+    fresh = following()
+    e = fresh.evaluate(step.q).energy
+    assert fresh.update(step.q) and fresh.booked != 0.0
+    assert fresh.evaluate(step.q).energy == pytest.approx(e, abs=1e-11)
+    assert fresh.evaluate(step.q).parts["booked"] == fresh.booked
+    assert fresh.model.evaluate(step.q).energy == pytest.approx(e - fresh.booked, abs=1e-11)
+
+
+def test_forgotten_bookings_are_caught():
+    honest, careless = (np.array([total(s) for s in trajectory(following(kind=k))]) for k in (Follow, Unbooked))
+    assert np.abs(careless - careless[0]).max() > 5 * np.abs(honest - honest[0]).max()
+
+
+def test_hysteresis():
+    """To and fro by less than outer − inner changes nothing; beyond it there is one change, and none on the way back."""
+    place = [40.0]
+    model = following(core=lambda q: around(q, place[0]), q=X)
+    first = model.membership
+    for there in (41.0, 42.0, 38.5, 40.0):
+        place[0] = there
+        assert model.update(X) == "" and model.fits(X)
+    place[0] = 44.0
+    assert not model.fits(X)
+    assert "members +" in model.update(X) and model.membership != first
+    for there in (43.0, 42.0):
+        place[0] = there
+        assert model.update(X) == ""
+    assert len(model.changes) == 1
+    change = model.changes[0]
+    assert change.entered and change.left and change.members == len(model.membership)
+    assert model.buffer(X) >= model.inner
+
+
+def test_forces_are_the_gradient_between_changes():
+    model = following()
+    q = START + 0.05 * np.random.default_rng(1).normal(size=X.shape) * [1, 0, 0]
+    v, h = np.random.default_rng(2).normal(size=X.shape) * [1, 0, 0], 1e-5
+    slope = (model.evaluate(q + h * v).energy - model.evaluate(q - h * v).energy) / (2 * h)
+    assert slope == pytest.approx(-float(np.sum(model.evaluate(q).forces * v)), rel=1e-6)
+
+
+def test_a_restart_is_exact(tmp_path):
+    """From a checkpoint in the middle, members, booked energy and every bit of the trajectory are the same."""
+    whole = following()
+    steps = verlet(whole, START, pulse(at=40), dt=0.01, steps=200, masses=M)
+    for step in steps:
+        if step.index == 120:
+            assert whole.changes
+            arrays = {"velocities": step.velocities, **whole.snapshot()}
+            save(tmp_path / "c.npz", Checkpoint(step.index, step.q, arrays), {"a": 1})
+    kept = load(tmp_path / "c.npz", {"a": 1})
+    again = following()
+    again.restore(kept.arrays)
+    rest = trajectory(again, q=kept.q, v=kept.arrays["velocities"], steps=80)
+    assert np.array_equal(rest[-1].q, step.q) and rest[-1].energy == step.energy
+    assert again.membership == whole.membership and again.booked == whole.booked and again.updates - 1 == whole.updates
+    with pytest.raises(MultiscaleError, match="cannot be restored without follow_members"):
+        again.restore({})
+
+
+def test_an_empty_core_is_an_error_or_a_stated_fallback():
+    with pytest.raises(MultiscaleError, match="has become empty"):
+        following(q=X)
+    model = following()
+    with pytest.raises(MultiscaleError, match="has become empty"):
+        model.update(X)
+    model = following(empty=plain)
+    e = model.evaluate(X).energy
+    assert "no core is left" in model.update(X) and model.membership == ()
+    assert model.evaluate(X).energy == pytest.approx(e, abs=1e-12)
+    assert model.update(X) == "" and model.fits(X)
+    again = following(empty=plain)
+    again.restore(model.snapshot())
+    assert again.membership == () and again.evaluate(X).energy == model.evaluate(X).energy
+    e = model.evaluate(START).energy
+    assert "members +" in model.update(START) and model.membership
+    assert model.evaluate(START).energy == pytest.approx(e, abs=1e-12)
+
+
+def test_a_core_that_grows_too_large_is_an_error_or_stays_as_it_is():
+    with pytest.raises(MultiscaleError, match="more than max_atoms = 5"):
+        following(max_atoms=5)
+    wide = X * [1.1, 1, 1]
+    with pytest.raises(MultiscaleError, match="a cluster of 96 atoms, more than max_atoms = 40"):
+        following(max_atoms=40).update(wide)
+    model = following(max_atoms=40, crowded="keep")
+    members = model.membership
+    assert "kept: 96 would be more" in model.update(wide) and model.update(wide) == ""
+    assert model.membership == members and len(model.changes) == 1
+
+
+def test_bad_settings_are_refused():
+    with pytest.raises(MultiscaleError, match="0 ≤ inner < outer"):
+        Follow(built(), strained, START, inner=5.0, outer=5.0)
+    with pytest.raises(MultiscaleError, match="'error' or 'keep'"):
+        following(crowded="maybe")
+
+    def other(q, members):
+        return moving().model(EnergyBlend())
+
+    with pytest.raises(MultiscaleError, match="model of 65 shared dofs, but there are 96"):
+        Follow(other, strained, START, inner=3.0, outer=5.0)
+
+
+def test_relaxation_restarts_where_members_change():
+    """The last walk minimises the energy of the last members; no memory of another energy is left."""
+    place = [40.0]
+    model = following(core=lambda q: around(q, place[0] + 40 * (q[:, 0] - X[:, 0]).max()), q=X)
+    start = X + 0.15 * np.sin(np.arange(N) / 3.0)[:, None] * [1, 0, 0]
+    steps = list(relax(model, start, fmax=1e-8))
+    assert steps[-1].converged and any(s.event for s in steps)
+    assert all(not s.converged for s in steps if s.event)
+    fixed = following(core=lambda q: around(q, place[0]), q=X)
+    fixed.restore(model.snapshot())
+    assert np.abs(fixed.evaluate(steps[-1].q).forces).max() <= 1e-8
+    index = [s.index for s in steps]
+    assert index == sorted(index)
+    # Of one function, if asked for.
+    held = following(core=lambda q: around(q, place[0] + 40 * (q[:, 0] - X[:, 0]).max()), q=X)
+    members = held.membership
+    assert list(relax(held, start, fmax=1e-8, follow=False))[-1].converged and held.membership == members
+
+
+def test_relaxation_that_goes_round_in_circles_ends():
+    turn = [0]
+
+    def restless(q):
+        turn[0] += 1
+        return around(q, 30.0 + 30.0 * (turn[0] % 2))
+
+    with pytest.raises(MultiscaleError, match="changed its members 21 times"):
+        list(relax(following(core=restless, q=X), START, fmax=1e-12))
+
+
+def test_a_rejected_load_step_takes_its_members_back():
+    """A trial that is halved leaves no trace in the members or the booked energy."""
+    seen = []
+
+    class Observed(Follow):
+        def restore(self, state):
+            super().restore(state)
+            seen.append(self.membership)
+
+    fixed = np.zeros(N, dtype=bool)
+    fixed[[0, 1, -2, -1]] = True
+
+    def build(q, members):
+        place = select(members, N)
+        regions = {
+            "all": ChainRegion(X, LOW),
+            "qm": (ChainRegion(X[members], HIGH), place),
+            "ml_qm": (ChainRegion(X[members], LOW), place),
+        }
+        return HybridModel(Interface(X, regions, Nested([], rest="all"), fixed), Subtractive())
+
+    model = Observed(build, lambda q: around(q, 40.0 + 400 * (q[-1, 0] / X[-1, 0] - 1.0)), X, inner=3.0, outer=6.0)
+    steps = list(
+        raise_load(
+            model, X, lambda q, a, b: q * (b / a), start=1.0, stop=1.04, step=0.04, resolution=0.02, fmax=1e-6,
+            event=lambda q: "far" if q[-1, 0] > 1.03 * X[-1, 0] else "",
+        )
+    )  # fmt: skip
+    assert [round(s.load, 3) for s in steps] == [1.0, 1.02, 1.04]
+    assert len(seen) == 1 and 40 in seen[0] and model.changes
+
+
+def test_images_of_different_members_do_not_compare():
+    a, b = following(), following(core=lambda q: around(q, 60.0), q=X)
+    agree([a, following()])
+    with pytest.raises(MultiscaleError, match="images 0 and 1 are described by clusters of different members"):
+        agree([a, b])
+    there = following()
+    there.update(trajectory(following())[-1].q)
+    back = following()
+    back.restore({**there.snapshot(), "follow_members": back.snapshot()["follow_members"]})
+    with pytest.raises(MultiscaleError, match="booked energies that differ"):
+        agree([a, back])
+    agree([plain(X), plain(X)])
+
+
+def test_as_an_ase_calculator():
+    """One function by default, which refuses positions that its members do not fit; dynamics may follow."""
+    ase = pytest.importorskip("ase")
+    from multiscale.calculator import HybridCalculator
+
+    far = trajectory(following())[-1].q
+    atoms = ase.Atoms(f"H{N}", positions=START)
+    atoms.calc = HybridCalculator(following())
+    assert atoms.get_potential_energy() == pytest.approx(following().evaluate(START).energy)
+    atoms.positions = far
+    with pytest.raises(MultiscaleError, match="too close to the border of its cluster"):
+        atoms.get_potential_energy()
+    model = following()
+    atoms.calc = HybridCalculator(model, follow=True)
+    held = atoms.get_potential_energy()
+    assert model.changes and model.fits(far)
+    assert model.evaluate(far).energy == pytest.approx(held, abs=1e-11)
+
+
+def test_it_does_not_depend_on_the_number_of_ranks():
+    alone = trajectory(following(), steps=120)[-1]
+
+    def work(world):
+        model = following(ranks=Ranks(world=world))
+        last = trajectory(model, steps=120)[-1]
+        return last.q, last.energy, model.membership, model.booked
+
+    for size in (2, 3):
+        answers = on_ranks(size, work)
+        for q, energy, members, booked in answers:
+            assert np.array_equal(q, answers[0][0]) and (members, booked) == answers[0][2:]
+            assert np.abs(q - alone.q).max() < 1e-12 and energy == pytest.approx(alone.energy, rel=1e-13)
+
+
+def test_methods_without_an_energy_follow_without_booking():
+    def build(q, members):
+        regions = {"all": ChainRegion(X, LOW), "qm": (ChainRegion(X[members], HIGH), select(members, N))}
+        core = Sphere(tuple(q[members].mean(axis=0)), 2.0 * A)
+        return HybridModel(
+            Interface(X, regions, Nested([], rest="all"), overlays={"qm": Overlay(core)}), ForceMixing(high="qm")
+        )
+
+    model = Follow(build, strained, START, inner=3.5 * A, outer=6.5 * A)
+    steps = trajectory(model, steps=200)
+    assert steps[-1].energy is None and model.changes and model.booked == 0.0
+    assert all(c.jump is None for c in model.changes)
+
+
+def test_the_members_of_a_ring_are_found_across_its_ends():
+    cell = np.diag([N * A, 50.0, 50.0])
+    model = following(core=lambda q: np.arange(N) == 0, q=X, cell=cell, pbc=(True, False, False))
+    assert model.membership == tuple(sorted([*range(7), *range(N - 6, N)]))
+    assert Within(SmoothUnion((0,), 2.5 * A))(X).sum() == 3
+    assert not [1 for a, b in pairwise(model.membership) if a >= b]
+
+
+def test_watch_says_when_a_zone_has_shrunk_to_nothing():
+    problem = moving()
+    model = problem.model(EnergyBlend())
+    q = model.interface.reference.copy()
+    region = model.interface.partition.levels[0][0]
+    away = q.copy()
+    away[-1, 0] += 1e4
+    there = list(relax(model, q, max_steps=0))
+    gone = list(relax(model, away, max_steps=0))
+    assert [s.event for s in watch(there, model, region)] == [""]
+    with pytest.raises(MultiscaleError, match=f"'{region}' counts no atom any more at step 0"):
+        list(watch(gone, model, region))
+    events = [s.event for s in watch([*there, *gone, *gone, *there], model, region, empty="log")]
+    assert "go on alone" in events[1] and events[2] == "" and "is back" in events[3]
+    with pytest.raises(MultiscaleError, match="watch was given region 'x'"):
+        watch(there, model, "x")
