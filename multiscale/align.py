@@ -1,17 +1,19 @@
 """Energy zeros: what must agree before two descriptions of the same atoms are mixed.
 
-    ε_s = mean over the atoms i of element s of (e_i − e_i')         on a structure that both describe
+    ε_s = mean over the atoms i of element s of (e_i − e_i')         on structures that both describe
+    ε = argmin Σ_k [(E_k − E_k' − Σ_s N_ks ε_s)/N_k]²                where there are only total energies of structures k
     aligned:  e_i − ε_s  beside  e_i'
 
 Mixing weights that move turn a difference of site energies into a force (e_i − e_i') ∇w, however smooth the weights
 are: 10 meV per atom over a zone of 4 Å is 5 meV/Å. The difference of the energy zeros is arbitrary and is taken off;
-what is left is physics.
+what is left is physics, of which :mod:`multiscale.correction` takes the part that is linear in the environment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +30,8 @@ class Alignment:
     zeros : mapping of element to float
         eV per atom to take off the first region: its argument ``energy_zero``.
     residual : float
-        eV; the largest difference of an atom's energies that is left, NaN where a region has only a total energy.
+        eV; the largest difference of an atom's energies that is left; where a region has only total energies, the largest
+        per atom of a structure, and NaN where these determine the zeros exactly.
     """
 
     zeros: Mapping[str, float]
@@ -81,6 +84,85 @@ def align(region: Region, to: Region, symbols: Sequence[str], x: Array | None = 
     return Alignment(zeros, float(np.abs(left).max(initial=0.0)))
 
 
+def align_many(pairs: Sequence[tuple[Region, Region]], symbols: Sequence[Sequence[str]]) -> Alignment:
+    """The energy zeros by least squares over several structures, at the regions' references.
+
+    Parameters
+    ----------
+    pairs : sequence of (Region, Region)
+        The region to align and the one to align it to, for every structure; evaluated by this process alone.
+    symbols : sequence of sequences of str
+        Elements of every structure, those of link atoms included; the first region's atoms.
+
+    Notes
+    -----
+    Where all regions have site energies, the means per element over all atoms. Else total energies, each structure's
+    difference per atom weighing the same; the second region then may lack atoms that only the first needs (link atoms).
+
+    Raises
+    ------
+    MultiscaleError
+        If the compositions do not tell the elements apart.
+    """
+    if not len(pairs) or len(pairs) != len(symbols):
+        raise MultiscaleError(f"energy zeros need a pair of regions per structure, got {len(pairs)} and {len(symbols)}")
+    elements = tuple(dict.fromkeys(s for structure in symbols for s in structure))
+    sites = all(
+        Can.SITE_ENERGIES in r.can and r.n_sites == len(s) for pair, s in zip(pairs, symbols, strict=True) for r in pair
+    )
+    rows, left = [], []
+    for (region, to), structure in zip(pairs, symbols, strict=True):
+        belongs = np.array([[float(s == e) for e in elements] for s in structure])
+        if sites:
+            rows.append(belongs)
+            left.append(_per_atom(region, structure, region.reference) - _per_atom(to, structure, to.reference))
+        else:
+            rows.append(belongs.mean(axis=0, keepdims=True))
+            left.append(np.array([(_total(region) - _total(to)) / len(structure)]))
+    A, b = np.concatenate(rows), np.concatenate(left)
+    if np.linalg.matrix_rank(A) < len(elements):
+        raise MultiscaleError(
+            f"total energies of {len(pairs)} structures do not tell {', '.join(elements)} apart; add structures of other "
+            "compositions, at least as many as there are elements"
+        )
+    zeros = np.linalg.lstsq(A, b, rcond=None)[0]
+    exact = not sites and len(b) == len(elements)
+    residual = float("nan") if exact else float(np.abs(b - A @ zeros).max())
+    return Alignment({e: float(z) for e, z in zip(elements, zeros, strict=True)}, residual)
+
+
+def aligned(
+    high_of: Callable[[Any], Region],
+    low_of: Callable[[Any], Region],
+    structures: Sequence[Any],
+    *,
+    energy_scale: float = 1.0,
+) -> dict[str, float]:
+    """The argument ``energy_zero`` of the better level's regions, by least squares over structures.
+
+    Parameters
+    ----------
+    high_of, low_of : callable
+        ``ase.Atoms`` → Region of these atoms, without an energy zero of its own.
+    structures : sequence of ase.Atoms
+        What both levels describe: crystals of every element, or clusters with their link atoms.
+    energy_scale : float
+        The better level's; its zeros are taken off before scaling.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from multiscale.models import StillingerWeber
+    >>> from multiscale.regions.ml import MLRegion
+    >>> high, low = StillingerWeber(epsilon=2.2), StillingerWeber()
+    >>> zeros = aligned(lambda a: MLRegion(high, a), lambda a: MLRegion(low, a), [bulk("Si", a=5.43095)])
+    >>> round(zeros["Si"], 4)  # −2 ε per atom
+    -0.0634
+    """
+    found = align_many([(high_of(a), low_of(a)) for a in structures], [a.get_chemical_symbols() for a in structures])
+    return {s: z / energy_scale for s, z in found.zeros.items()}
+
+
 def zeros_per_atom(symbols: Sequence[str], zeros: Mapping[str, float] | None) -> Array:
     """ε_s of every atom (n,), eV; zeros where nothing is given.
 
@@ -112,3 +194,7 @@ def _per_atom(region: Region, symbols: Sequence[str], x: Array) -> Array:
             "apart; measure the energy zeros on structures of one element"
         )
     return np.full(region.n_dofs, float(region.evaluate(x, Query(Can.ENERGY)).energy or 0.0) / region.n_dofs)
+
+
+def _total(region: Region) -> float:
+    return float(region.evaluate(region.reference, Query(Can.ENERGY))["energy"])
