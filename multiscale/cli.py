@@ -1,4 +1,4 @@
-"""The command line: ``multiscale doctor``, ``cases``, ``run``, ``check`` and ``bench``.
+"""The command line: ``multiscale doctor``, ``cases``, ``run``, ``check``, ``certify``, ``bench`` and ``train``.
 
 Heavy libraries are imported inside the commands that need them, so that ``doctor`` and ``--help`` answer at once and
 answer even where something is broken.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -114,6 +115,28 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command("certify")
+def certify_region(
+    name: str,
+    precision: Annotated[str, typer.Option(help="double or single.")] = "double",
+) -> None:
+    """Measure whether a registered region's forces, site energies and weights go together; exit status 1 if not."""
+    from .certify import certify
+    from .registry import specimens
+
+    try:
+        known = specimens()
+        if name not in known:
+            raise MultiscaleError(f"no region is registered as '{name}'; there are {', '.join(known)}")
+        specimen = known[name].load()()
+        found = certify(specimen.make(), x=specimen.x, precision=precision)
+    except MultiscaleError as error:
+        raise _stop(error) from error
+    typer.echo(found)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
 @app.command()
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Only these benchmarks.")] = None,
@@ -138,6 +161,47 @@ def bench(
     if missed:
         typer.echo(f"missed or failed: {', '.join(missed)}", err=True)
         raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder for data, logs, checkpoints and models.")] = Path("training"),
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled extended xyz; the shipped Si-H data unless given.")
+    ] = None,
+    data_only: Annotated[bool, typer.Option("--data-only", help="Make reference data (GFN1-xTB) and stop.")] = False,
+    share: Annotated[float, typer.Option(help="With --data-only: part of the shipped recipe to make.")] = 1.0,
+    members: Annotated[int, typer.Option(help="Size of the committee.")] = 4,
+    seed: Annotated[int, typer.Option(help="Seed of the first member; with --data-only, of the data.")] = 1,
+    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 60,
+    minutes: Annotated[float | None, typer.Option(help="Time for all members, instead of --epochs.")] = None,
+    energy_noise: Annotated[float, typer.Option(help="Noise level of energies, eV per atom.")] = 0.005,
+    force_noise: Annotated[float, typer.Option(help="Noise level of forces, eV/Å.")] = 0.1,
+    stress_noise: Annotated[float, typer.Option(help="Noise level of stresses, eV/Å³.")] = 0.005,
+    irreps: Annotated[str, typer.Option(help="MACE's hidden irreps.")] = "32x0e",
+    layers: Annotated[int, typer.Option(help="Message-passing layers.")] = 2,
+    max_ell: Annotated[int, typer.Option(help="Highest spherical harmonic.")] = 2,
+    correlation: Annotated[int, typer.Option(help="Body order minus one.")] = 2,
+    cutoff: Annotated[float, typer.Option(help="Å.")] = 5.0,
+    resume: Annotated[bool, typer.Option("--continue", help="Go on from the checkpoints in --out.")] = False,
+) -> None:
+    """Fit a committee with MACE's own trainer, write it as safetensors, and print its errors by type."""
+    from . import learning
+
+    try:
+        if data_only:
+            path = learning.write_data(out, share=share, seed=seed - 1, show=typer.echo)
+            typer.echo(f"wrote {path}")
+            return
+        noise = learning.Noise(energy_noise, force_noise, stress_noise)
+        shape = learning.Architecture(irreps, layers, max_ell, correlation, cutoff)
+        table = learning.fit_committee(
+            data, out, members=members, seed=seed, minutes=minutes, noise=noise, architecture=shape,
+            schedule=learning.Schedule(epochs), resume=resume, show=typer.echo,
+        )  # fmt: skip
+    except MultiscaleError as error:
+        raise _stop(error) from error
+    typer.echo(table)
 
 
 if __name__ == "__main__":
