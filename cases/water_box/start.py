@@ -1,0 +1,84 @@
+"""Makes the box of water that the case starts from: python cases/water_box/start.py 64 box64.extxyz.xz 15.
+
+Molecules on a grid, turned at random; then Langevin dynamics at 300 K and 997 kg/m³: SPC/Fw with strong friction, SPC/Fw for so
+many picoseconds, and 1.35 ps of the case's own classical model.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from ase import Atoms, units
+from ase.io import write
+from box import Box
+from scipy.spatial.transform import Rotation
+
+from multiscale.region import Query
+from multiscale.regions.ml import MLRegion
+
+DENSITY = 997.0  # kg/m³
+KELVIN = 300.0
+
+
+def grid(n: int, seed: int = 0) -> Atoms:
+    """Some n molecules on a cubic grid in a periodic box at the density of water, O H H after one another."""
+    edge = (n * 18.015 / (DENSITY * 1e-30 / units._amu)) ** (1 / 3)
+    side = int(np.ceil(n ** (1 / 3) - 1e-9))
+    rng = np.random.default_rng(seed)
+    cells = np.argwhere(np.ones((side,) * 3))
+    cells = cells[np.sort(rng.permutation(len(cells))[:n])]
+    half = np.radians(113.24) / 2
+    shape = 1.012 * np.array([[0, 0, 0], [np.sin(half), np.cos(half), 0], [-np.sin(half), np.cos(half), 0]])
+    x: np.ndarray = np.zeros((0, 3))
+    for k, c in enumerate(cells):
+        # Of many orientations the one that keeps farthest from the molecules already there.
+        tries = [c * edge / side + r.apply(shape) for r in Rotation.random(40, random_state=1000 * seed + k)]
+        x = np.concatenate([x, max(tries, key=lambda t: _clearance(t, x, edge))])
+    return Atoms("OH2" * n, x, cell=[edge] * 3, pbc=True)
+
+
+def _clearance(molecule: np.ndarray, others: np.ndarray, edge: float) -> float:
+    d = molecule[:, None] - others[None]
+    return float(np.linalg.norm(d - edge * np.round(d / edge), axis=2).min(initial=edge))
+
+
+def langevin(atoms: Atoms, region: MLRegion, steps: int, dt: float, friction: float, seed: int):
+    """BAOAB steps (fs, 1/fs); yields the step's number, the temperature and the potential energy."""
+    rng, kT, m = np.random.default_rng(seed), units.kB * KELVIN, atoms.get_masses()[:, None]
+    h, c = dt * units.fs, np.exp(-dt * friction)
+    x, v = atoms.positions.copy(), atoms.get_velocities()
+    f = region.evaluate(x, Query()).forces
+    for k in range(steps):
+        v += 0.5 * h * f / m
+        x += 0.5 * h * v
+        v = c * v + np.sqrt((1 - c * c) * kT / m) * rng.normal(size=v.shape)
+        x += 0.5 * h * v
+        a = region.evaluate(x, Query())
+        f = a.forces
+        v += 0.5 * h * f / m
+        yield k, float((m * v * v).sum() / (3 * len(x) * units.kB)), a.energy
+        atoms.positions, _ = x, atoms.set_velocities(v)
+
+
+def main() -> None:
+    """Equilibrate and write."""
+    n, name, picoseconds = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+    atoms = grid(n)
+    own, matched = (Box(atoms, matched=m).cheap(atoms.positions) for m in (False, True))
+    plan = [
+        (own, 400, 0.1, 0.2, 1), (own, 2000, 0.5, 0.05, 2), (own, int(picoseconds * 1000), 1.0, 0.005, 3),
+        (matched, 300, 0.5, 0.1, 5), (matched, 1200, 1.0, 0.02, 5),
+    ]  # fmt: skip
+    for region, steps, dt, friction, seed in plan:
+        for k, t, e in langevin(atoms, region, steps, dt, friction, seed):
+            if k % 500 == 0:
+                print(f"{region.model.name}, dt {dt} fs, step {k}: {t:.0f} K, {e / n:.4f} eV a molecule", flush=True)
+    # Whole molecules, O in the cell; four decimals are far below the thermal motion.
+    edge = atoms.cell.lengths()
+    x = atoms.positions - np.repeat(np.floor(atoms.positions[::3] / edge) * edge, 3, axis=0)
+    write(name, Atoms(atoms.symbols, np.round(x, 4), cell=np.round(atoms.cell.array, 6), pbc=True), format="extxyz")
+
+
+if __name__ == "__main__":
+    main()
