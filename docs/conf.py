@@ -23,7 +23,21 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the numpydoc sections say types with shapes and units
 # The pages can be built where an optional library is not installed.
-heavy = ["torch", "vesin", "tblite", "dolfinx", "petsc4py", "mpi4py", "ufl", "basix", "ffcx", "gmsh", "meshio", "mace"]
+heavy = [
+    "torch",
+    "vesin",
+    "tblite",
+    "pyscf",
+    "dolfinx",
+    "petsc4py",
+    "mpi4py",
+    "ufl",
+    "basix",
+    "ffcx",
+    "gmsh",
+    "meshio",
+    "mace",
+]
 autodoc_mock_imports = [name for name in heavy if util.find_spec(name) is None]
 napoleon_numpy_docstring, napoleon_google_docstring = True, False
 napoleon_custom_sections = [("Class attributes", "Attributes")]

@@ -116,7 +116,7 @@ def neb(
     states = _guess(model, start, end, images, between)
     calculator = HybridCalculator(model)
     atoms = [_atoms(model, calculator, q) for q in states]
-    band = NEB(atoms, k=spring, climb=False, method="improvedtangent", allow_shared_calculator=True)
+    band = _Band(atoms, k=spring, climb=False, method="improvedtangent", allow_shared_calculator=True)
     before, record = model.evaluations, _Progress(band, report)
     stages = [(False, 5.0 * fmax), (True, fmax)] if climb else [(False, fmax)]
     done = False
@@ -136,6 +136,20 @@ def neb(
     forces = np.array([e.forces for e in evaluations])
     converged = done and band.climb == climb and residual <= fmax
     return Path(final, energies, forces, residual, converged, record.steps, model.evaluations - before)
+
+
+class _Band(NEB):
+    """ASE's band, whose own residual leaves the climbing image out, and is not defined where there is no other."""
+
+    def get_forces(self) -> Array:
+        """Forces of the band on its inner images (n_atoms · (n_images − 2), 3), eV/Å."""
+        forces: Array = super().get_forces()
+        self.largest = float(np.linalg.norm(forces, axis=1).max(initial=0.0))
+        return forces
+
+    def get_residual(self) -> float:
+        """The largest force of the band on one atom, eV/Å."""
+        return self.largest
 
 
 class _Progress:

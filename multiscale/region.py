@@ -112,6 +112,8 @@ class Region(ABC):
     ----------
     can : Can
         What :meth:`evaluate` can return.
+    reservations : str
+        Why it offers less than its kind does, if so; quoted wherever it is refused (see :mod:`multiscale.certify`).
     reach : float
         Å; a site's energy depends on no dof farther away than this (infinite for a quantum cluster).
     n_dofs : int
@@ -128,6 +130,7 @@ class Region(ABC):
     """
 
     can: Can = Can.NOTHING
+    reservations: str = ""
     reach: float = 0.0
     n_dofs: int
     n_sites: int
@@ -182,19 +185,25 @@ class Region(ABC):
         """One line for reports: what kind of region, how many sites."""
         return f"{type(self).__name__} with {self.n_sites} sites, {self.n_dofs} dofs"
 
+    def reserved(self) -> str:
+        """The reservations as they are added to a sentence that says what the region offers."""
+        return f" ({self.reservations})" if self.reservations else ""
+
     def check(self, x: Array, query: Query) -> None:
         """Refuse a query that the region cannot answer, or arrays of the wrong shape, before any work is done."""
         who = type(self).__name__
         lacking = query.want & ~self.can
         if lacking:
-            raise MultiscaleError(f"{who} was asked for {lacking.names()}, but it offers only {self.can.names()}")
+            raise MultiscaleError(
+                f"{who} was asked for {lacking.names()}, but it offers only {self.can.names()}{self.reserved()}"
+            )
         if np.shape(x) != (self.n_dofs, 3):
             raise MultiscaleError(f"{who} needs positions of shape ({self.n_dofs}, 3), got {np.shape(x)}")
         if query.weights is not None:
             if Can.SITE_WEIGHTS not in self.can:
                 raise MultiscaleError(
-                    f"{who} takes no site weights (it offers {self.can.names()}); couple it by force mixing or "
-                    "subtraction, which weigh whole regions or forces"
+                    f"{who} takes no site weights (it offers {self.can.names()}{self.reserved()}); couple it by force "
+                    "mixing or subtraction, which weigh whole regions or forces"
                 )
             if np.shape(query.weights) != (self.n_sites,):
                 raise MultiscaleError(f"{who} needs weights of shape ({self.n_sites},), got {np.shape(query.weights)}")

@@ -48,7 +48,8 @@ find_base() {
 }
 
 # Debian splits the parts of a working Python over packages; any of them may be missing beside a working dolfinx.
-complete() { imports "$base" ensurepip,venv && find_mpirun >/dev/null && command -v c++ >/dev/null; }
+# h5py has to belong to the HDF5 of DOLFINx.
+complete() { imports "$base" ensurepip,venv,h5py && find_mpirun >/dev/null && command -v c++ >/dev/null; }
 
 find_mpirun() {
     local beside
@@ -57,7 +58,7 @@ find_mpirun() {
 }
 
 install_system_packages() {
-    local sudo='' packages=(python3-dolfinx python3-mpi4py openmpi-bin python3-venv python3-dev g++ python3-gmsh)
+    local sudo='' packages=(python3-dolfinx python3-mpi4py python3-h5py openmpi-bin python3-venv python3-dev g++ python3-gmsh)
     command -v apt-get >/dev/null || fail "no interpreter here can import dolfinx, mpi4py and petsc4py, and there is" \
         "no apt to install them with; use conda: 'conda env create -f environment.yml', 'conda activate multiscale', then this command again"
     if [[ $(id -u) != 0 ]]; then
@@ -135,11 +136,16 @@ install_python_packages() {
     say "installing the pinned Python packages of ${constraints#"$root"/} (a minute or two)"
     quietly "pip could not install the Python packages" "${pip[@]}" setuptools
     (cd "$root" && quietly "pip could not install the project" "${pip[@]}" --no-build-isolation -e '.[all]')
+    # A wheel's h5py finds the HDF5 that DOLFINx has loaded instead of its own, and fails; the distribution's fits it. Debian's
+    # carries no metadata, so that pip installs another beside it.
+    if imports "$base" h5py; then
+        quietly "pip could not remove its h5py" "$python" -m pip uninstall -qy --disable-pip-version-check h5py
+    fi
 }
 
 check() {
     local module
-    for module in numpy scipy torch mpi4py petsc4py dolfinx ase vesin tblite; do
+    for module in numpy scipy torch mace.modules mpi4py petsc4py dolfinx ase vesin tblite; do
         quietly "the new environment $venv cannot import $module" "$python" -c "import $module"
     done
 }
@@ -180,10 +186,10 @@ if ! find_base; then
     find_base || fail "dolfinx was installed, but no interpreter can import it together with mpi4py and petsc4py"
 fi
 if ! complete; then
-    [[ $base == /usr/bin/* ]] || fail "beside $base, mpirun, a C++ compiler or Python's venv module is missing;" \
+    [[ $base == /usr/bin/* ]] || fail "beside $base, mpirun, a C++ compiler, h5py or Python's venv module is missing;" \
         "install it in that environment"
     install_system_packages
-    complete || fail "mpirun, a C++ compiler or Python's venv module is still missing after apt"
+    complete || fail "mpirun, a C++ compiler, h5py or Python's venv module is still missing after apt"
 fi
 constraints=$(choose_constraints)
 make_venv

@@ -19,6 +19,16 @@ def test_ghost_force(tmp_path):
     assert (tmp_path / "ghost_force.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize(("name", "judged"), [("energy_conservation", 14), ("moving_region", 5)])
+def test_moving_regions(name, judged, tmp_path):
+    """At their smallest: what holds at one state, and momentum; drifts need longer trajectories."""
+    pytest.importorskip("torch")
+    found = catalogue.load(CARDS[name].script).run("tiny", tmp_path, silent=True)
+    assert [name for name, q in found["quantities"].items() if q["ok"] is False] == []
+    assert sum(q["ok"] is True for q in found["quantities"].values()) >= judged
+    assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_benchmarks_run_through(name, tmp_path):
     pytest.importorskip("multiscale.continuum.laws", exc_type=ImportError)  # needs DOLFINx

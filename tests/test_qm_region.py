@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +15,14 @@ from ase.build import bulk, molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.io import read
+from processes import mpi
 from tblite.ase import TBLite
 
 from multiscale.calculator import RegionCalculator
 from multiscale.region import Can, Query
 from multiscale.regions.carve import carve
+from multiscale.regions.engines import takes_team
+from multiscale.regions.launching import launcher_hidden
 from multiscale.regions.qm import QMRegion
 from multiscale.regions.rescale import tune_rescaling
 from multiscale.types import GPA_PER_EV_A3, MultiscaleError, Team
@@ -63,6 +70,12 @@ def test_link_atoms_are_no_matter():
     assert region.covers(atoms.positions[:5] + 0.5).all()
     assert not region.covers(atoms.positions[:1] + 20.0).any()
     assert "12 of them link atoms" in region.describe()
+    core = np.arange(17) == 0
+    assert (
+        "12 of them link atoms, 1 core and 4 buffer atoms (" in QMRegion(atoms, link_atoms=links, core=core).describe()
+    )
+    with pytest.raises(MultiscaleError, match="none of them may be a link atom"):
+        QMRegion(atoms, link_atoms=links, core=links)
 
 
 def test_only_the_first_member_of_a_team_calculates():
@@ -148,15 +161,148 @@ def test_every_rung_of_the_default_ladder_is_accepted_by_the_engine():
 
 def test_a_hopeless_geometry_is_saved_and_named(tmp_path):
     atoms, _ = cluster()
-    region = QMRegion(atoms, impatient, ladder=({"max_iterations": 3},), failures=tmp_path / "new")
-    with pytest.raises(MultiscaleError, match="did not converge in evaluation 1.*qm-failure-001.extxyz"):
+    where = {"link_atoms": atoms.numbers == 1, "core": np.arange(17) == 0}
+    region = QMRegion(atoms, impatient, ladder=({"max_iterations": 3},), failures=tmp_path / "new", **where)
+    with pytest.raises(
+        MultiscaleError, match="1 core and 4 buffer atoms.*did not converge in evaluation 1.*qm-failure-001.extxyz"
+    ):
         region.evaluate(atoms.positions + 0.5, Query())
     saved = read(tmp_path / "new" / "qm-failure-001.extxyz")
+    assert saved.arrays["role"].tolist() == ["core"] + 4 * ["buffer"] + 12 * ["link"]
     assert np.abs(saved.positions - atoms.positions - 0.5).max() < 1e-7
     with pytest.raises(MultiscaleError, match="calculator object"):
         QMRegion(atoms, impatient(), ladder=({"max_iterations": 3},))
     with pytest.raises(MultiscaleError, match="'no-such-code'"):
         QMRegion(atoms, "no-such-code").evaluate(atoms.positions, Query())
+
+
+class Odd(EMT):
+    """Energies only; or answers that are no forces."""
+
+    implemented_properties = ("energy",)
+
+
+class Wrong(EMT):
+    """Forces of a wrong shape, or energies that are no numbers, or another code's exception."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def calculate(self, *arguments):
+        super().calculate(*arguments)
+        if self.how == "raises":
+            raise LookupError("no such orbital")
+        self.results["forces"] = np.zeros((1, 3)) if self.how == "shape" else self.results["forces"]
+        self.results["free_energy"] = float("nan") if self.how == "nan" else self.results["energy"]
+
+
+def test_calculators_without_forces_are_refused_before_any_work():
+    atoms = molecule("CH3CH2OH")
+    with pytest.raises(MultiscaleError, match="Odd, which offers energy; it needs the forces too"):
+        QMRegion(atoms, Odd())
+    with pytest.raises(MultiscaleError, match="Odd, which offers energy"):
+        QMRegion(atoms, Odd).bind(Team())
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("shape", r"forces of shape \(1, 3\) for 9 atoms"),
+        ("nan", "not finite"),
+        ("raises", "LookupError: 'no such orbital"),
+    ],
+)
+def test_what_is_no_answer_is_an_error(how, said, tmp_path):
+    atoms = molecule("CH3CH2OH")
+    with pytest.raises(MultiscaleError, match=said.replace("'", "")):
+        QMRegion(atoms, Wrong(how), failures=tmp_path).evaluate(atoms.positions, Query())
+
+
+def test_settings_that_would_not_reach_the_engine_are_refused():
+    atoms = molecule("CH3CH2OH")
+    for settings in ({"charge": 1}, {"electronic_temperature": 300.0}, {"accuracy": 0.1}, {"mixer": 3}):
+        with pytest.raises(MultiscaleError, match=f"{next(iter(settings))} for EMT, which it would not reach"):
+            QMRegion(atoms, EMT, **settings)
+    cation = QMRegion(molecule("SiH4"), charge=1, spin=1).evaluate(molecule("SiH4").positions, Query()).energy
+    damped = QMRegion(molecule("SiH4"), charge=1, spin=1, mixer_damping=0.2)
+    assert damped.evaluate(damped.reference, Query()).energy == pytest.approx(cation, abs=1e-6)
+
+
+def test_energies_per_atom_are_there_where_the_engine_has_them():
+    atoms, links = cluster()
+    region = QMRegion(atoms, link_atoms=links, energy_zero={"Si": -50.0, "H": -12.0}, energy_scale=0.9)
+    energy = region.evaluate(atoms.positions, Query()).energy
+    assert region.atom_energies.shape == (17,) and region.atom_energies.sum() == pytest.approx(energy, abs=1e-8)
+    other = QMRegion(molecule("CH3CH2OH"), EMT)
+    other.evaluate(other.reference, Query())
+    assert other.atom_energies is None or other.atom_energies.shape == (9,)
+
+
+def test_energies_alone_cost_no_forces():
+    class Counting(EMT):
+        asked = []
+
+        def get_property(self, name, *arguments, **options):
+            self.asked.append(name)
+            return super().get_property(name, *arguments, **options)
+
+    region = QMRegion(molecule("CH3CH2OH"), Counting)
+    answer = region.evaluate(region.reference, Query(Can.ENERGY))
+    assert answer.forces is None and "forces" not in Counting.asked
+
+
+def test_programs_do_not_see_the_launcher_of_this_run(monkeypatch):
+    launcher = {"OMPI_COMM_WORLD_RANK": "1", "PMIX_RANK": "1", "OMPI_MCA_orte_hnp_uri": "x", "SLURM_PROCID": "1"}
+    settings = {"OMPI_MCA_mpi_yield_when_idle": "1", "OMP_NUM_THREADS": "1", "SLURM_JOB_ID": "7"}
+    for name, value in (launcher | settings).items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    with pytest.raises(RuntimeError, match="planted"), launcher_hidden():
+        assert not launcher.keys() & os.environ.keys() and settings.items() <= os.environ.items()
+        raise RuntimeError("planted")
+    assert dict(os.environ) == before
+
+
+def test_which_factories_take_the_team():
+    assert (
+        takes_team(lambda team: None) and not takes_team(lambda: None) and not takes_team(EMT) and not takes_team(dict)
+    )
+
+
+SCRIPT = str(Path(__file__).parent / "mpi" / "team_engine.py")
+needs_mpi = pytest.mark.skipif(shutil.which("mpirun") is None, reason="no mpirun here")
+
+
+def on(ranks, mode, folder):
+    done = mpi(ranks, SCRIPT, mode, cwd=folder, timeout=90)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@needs_mpi
+def test_a_calculator_that_all_members_call_together(tmp_path):
+    """The same as on one rank; what fails on one member fails, or is tried again, on all."""
+    two, (alone,) = on(2, "together", tmp_path), on(1, "together", tmp_path)
+    for found in two:
+        for case in ("together", "retried", "alone"):
+            assert found[case]["energy"] == pytest.approx(alone["together"]["energy"], rel=1e-12)
+            assert np.abs(np.subtract(found[case]["forces"], alone["together"]["forces"])).max() < 1e-10
+        assert found["together"]["evaluations"] == 1 and found["retried"]["retries"] == [[1, 1]]
+        assert "ValueError: planted (member 1 of the region's 2)" in found["failed"]["error"]
+        assert found["sentence"]["error"].startswith("a planted sentence (member 1")
+    assert [found["alone"]["evaluations"] for found in two] == [0, 1]
+
+
+@needs_mpi
+def test_a_calculator_that_starts_an_mpi_program_on_a_rank(tmp_path):
+    """Its launcher refuses to run inside another one, unless that is hidden from it: the saboteur shows the refusal."""
+    first, last = on(2, "program", tmp_path)
+    assert first["program"]["energy"] == last["program"]["energy"] and last["program"]["evaluations"] == 1
+    for found in on(2, "recursive", tmp_path):
+        assert "CalculationFailed" in found["program"]["error"] or "the program said" in found["program"]["error"]
+    # Written by the last rank: not only rank 0 keeps what failed.
+    assert len(read(tmp_path / "qm-failure-001.extxyz")) == 8
 
 
 class Springs(Calculator):
