@@ -258,6 +258,48 @@ def test_every_rung_that_keeps_the_functional_finds_the_same_charges(monkeypatch
         converge(diagonalise, torch.zeros_like(state.q), Rung(steps=2), 1000.0, kB / Hartree, 1e-12)
 
 
+def torn(seed: int) -> Atoms:
+    """A silicon cluster with many dangling bonds, shaken by 0.25 Å."""
+    si = bulk("Si", a=5.43095, cubic=True) * (5, 5, 5)
+    core = int(np.linalg.norm(si.positions - 2 * 5.43095, axis=1).argmin())
+    cut = carve(si.get_chemical_symbols(), si.positions, si.cell.array, True, [core], hops=1)
+    atoms = Atoms(cut.all_symbols, cut.positions(si.positions, si.cell.array))
+    del atoms[-1]
+    atoms.rattle(0.05, seed=1)
+    rng = np.random.default_rng(seed)
+    atoms.positions += rng.normal(0, 0.25, atoms.positions.shape)
+    del atoms[[*range(16 - rng.integers(3, 7), 16)]]
+    return atoms
+
+
+def test_saddles_of_the_free_energy_are_left():
+    """Newton steps alone end 7 meV above the minimum, which tblite finds by mixing."""
+    atoms = torn(76)
+    energy = TightBindingRegion(atoms, electronic_temperature=300.0).evaluate(atoms.positions, Query(Can.ENERGY)).energy
+    region = TightBindingRegion(atoms, electronic_temperature=300.0)
+    state = region._state(atoms.positions)
+    spins = channels(region._electrons(state.model), 0)
+
+    def diagonalise(q, kT):
+        return State.of(state.model, state.geometry, q, spins, kT)
+
+    blind = converge(diagonalise, torch.zeros_like(state.q), Rung(stable=False), 300.0, kB / Hartree, 1e-12)
+    assert float(blind.site_energies().sum()) * Hartree > energy + 5e-3
+    atoms.calc = TBLite(method="GFN1-xTB", electronic_temperature=300.0, accuracy=0.01, verbosity=0)
+    assert energy == pytest.approx(atoms.get_potential_energy(), abs=1e-5)
+
+
+def test_charges_that_run_away_are_not_an_answer(caplog):
+    """From the only sensible charges, a saddle, the third order falls to −12 400 eV; the saddle is taken, and said to be one."""
+    atoms = torn(14)
+    region = TightBindingRegion(atoms, electronic_temperature=300.0)
+    with caplog.at_level(logging.WARNING):
+        energy = region.evaluate(atoms.positions, Query(Can.ENERGY)).energy
+    assert region.retries == [(1, 4)] and "saddle" in caplog.text
+    atoms.calc = TBLite(method="GFN1-xTB", electronic_temperature=300.0, accuracy=0.01, verbosity=0)
+    assert energy == pytest.approx(atoms.get_potential_energy(), abs=1e-5)
+
+
 # The linear algebra.
 
 

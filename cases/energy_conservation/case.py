@@ -45,7 +45,7 @@ class EnergyConservation(Case):
     sizes = {
         "tiny": {"cells": 4, "time": 0.02, "time_broken": 0.02, "time_force": 0.06, "seeds": 1},
         "small": {"cells": 4, "time": 0.4, "time_broken": 0.8, "time_force": 2.0, "seeds": 1},
-        "full": {"cells": 4, "time": 2.0, "time_broken": 10.0, "time_force": 10.0, "seeds": 3},
+        "full": {"cells": 4, "time": 1.0, "time_broken": 4.0, "time_force": 6.0, "seeds": 3},
     }
     expectations = (
         *(Expect(f"{m}: drift", 0.0, tolerance=1.0, source=GATE, unit="meV/atom/ns", sizes=LONG) for m in ENERGY),

@@ -55,7 +55,7 @@ class SiliconVacancy(Case):
         s = run.settings
         host = Host(LATTICE, s["host"])
         potential = default_potential()
-        cheap: Make = lambda atoms, links: MLRegion(potential, atoms)  # noqa: E731
+        cheap: Make = lambda atoms, links: MLRegion(potential, atoms, link_atoms=links)  # noqa: E731
         run.say(f"host {host.perfect.symbols}, {int((~host.rim).sum())} of its atoms free")
         return host, cheap
 

@@ -55,6 +55,8 @@ class MLRegion(Region):
         Where the model is evaluated; the team's device unless given.
     energy_zero : mapping, optional
         Element → eV, taken off every site's energy, so that regions compare; :mod:`multiscale.align` measures it.
+    link_atoms : (n,) bool array, optional
+        Which atoms saturate broken bonds of a carved cluster; they have energies and weights, but are no matter of the problem.
 
     Examples
     --------
@@ -89,6 +91,7 @@ class MLRegion(Region):
         skin: float = 0.5,
         device: str | None = None,
         energy_zero: Mapping[str, float] | None = None,
+        link_atoms: ArrayLike | None = None,
     ) -> None:
         if atoms is not None:
             symbols, positions = atoms.get_chemical_symbols(), atoms.positions
@@ -111,7 +114,14 @@ class MLRegion(Region):
             raise MultiscaleError(
                 f"MLRegion was given {self.n_dofs} symbols and {len(self._reference)} positions; numbers must agree"
             )
-        self.matter, self.area = np.ones(self.n_sites), np.zeros(self.n_sites)
+        self.link_atoms: BoolArray = (
+            np.zeros(self.n_sites, bool) if link_atoms is None else np.array(link_atoms, dtype=bool)
+        )
+        if self.link_atoms.shape != (self.n_sites,):
+            raise MultiscaleError(
+                f"MLRegion was given link_atoms of shape {self.link_atoms.shape}; it needs ({self.n_sites},)"
+            )
+        self.matter, self.area = (~self.link_atoms).astype(float), np.zeros(self.n_sites)
         self.reach = model.cutoff * model.layers
         self.skin, self.dtype, self._device = skin, dtype, device
         self._species = model.species(self.symbols)
@@ -154,8 +164,8 @@ class MLRegion(Region):
         return masses
 
     def covers(self, points: Array) -> BoolArray:
-        """Whether a reference atom or image is within the nearest-neighbour distance of each point (n, 3)."""
-        return covered(points, self._reference, self.cell, self.pbc)
+        """Whether a reference atom or image (no link atom) is within the nearest-neighbour distance of each point (n, 3)."""
+        return covered(points, self._reference[~self.link_atoms], self.cell, self.pbc)
 
     def distances(self, x: Array, k: int) -> Array:
         """Distance (n_sites,), Å, from every site to the nearest image of atom ``k``."""

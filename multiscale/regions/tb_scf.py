@@ -65,9 +65,9 @@ def tight_binding_ladder(electronic_temperature: float) -> tuple[Rung, ...]:
         Rung(mixing=40, steps=150),
         Rung(anneal=cooling, steps=150),
         Rung(anneal=cooling, mixing=100, steps=400),
-        Rung(anneal=cooling, mixing=20, steps=150, stable=False),
-        Rung(anneal=cooling[:1], mixing=40, electronic_temperature=2.0 * electronic_temperature + 1000.0),
-        Rung(anneal=cooling[:1], mixing=100, electronic_temperature=3.0 * electronic_temperature + 3000.0),
+        Rung(steps=150, stable=False),
+        Rung(anneal=(8000.0,), steps=150, electronic_temperature=2.0 * electronic_temperature + 1000.0),
+        Rung(anneal=(8000.0,), steps=150, electronic_temperature=3.0 * electronic_temperature + 3000.0),
     )
 
 
