@@ -59,15 +59,14 @@ class EnergyConservation(Case):
             for m in ENERGY
         ),
         Expect(f"{BROKEN}: wander over the pure model's", 30.0, kind="at least", source="its missing work", sizes=LONG),
-        # Trajectories of picoseconds differ by a factor of two and more; what all of them show is twenty times the gate.
         *(
-            Expect(f"{m}: drift", 20.0, kind="at least", source=f"{OTHER}: {v}", unit="meV/atom/ns", sizes=("small",))
-            for m, v in FOUND.items()
+            Expect(f"{m}: wander over the pure model's", 1e3, kind="at least", source="there is no energy", sizes=LONG)
+            for m in FORCE
         ),
-        # Between half and twice of what the other code gives.
+        # Trajectories of picoseconds differ by as much as they drift: their spread has to be counted.
         *(
             Expect(
-                f"{m}: drift", 1.25 * v, tolerance=0.75 * v, source=f"{OTHER}: {v}", unit="meV/atom/ns", sizes=("full",)
+                f"{m}: drift beyond a factor of two, in σ", 0.0, tolerance=3.0, source=f"{OTHER}: {v}", sizes=("full",)
             )
             for m, v in FOUND.items()
         ),
@@ -107,10 +106,14 @@ class EnergyConservation(Case):
             run.record(f"{name}: ratio of jumps at h and h/2", jumps[1] / jumps[2])
         found = {mode: self._drift(run, silicon, mode, starts, data["records"][mode]) for mode in MODES}
         rate, error, wander = found["pure model"]
-        for mode in (*ENERGY, BROKEN):
+        for mode in MODES[1:]:
             r, e, w = found[mode]
-            if mode != BROKEN:
+            if mode in ENERGY:
                 run.record(f"{mode}: drift beyond the pure model's, in σ", (r - rate) / np.hypot(e, error))
+            if mode in FOUND:
+                # How far outside of half … twice of what the other code gives.
+                beyond = max(0.5 * FOUND[mode] - r, r - 2.0 * FOUND[mode], 0.0)
+                run.record(f"{mode}: drift beyond a factor of two, in σ", beyond / e)
             run.record(f"{mode}: wander over the pure model's", w / wander)
         return data
 

@@ -38,13 +38,12 @@ class SiliconVacancy(Case):
 
     name = "si_vacancy"
     sizes = {
-        "tiny": {"host": 2, "clusters": "1", "core": 2.6, "zones": "0", "images": 3, "reference": False, "fmax": 0.05},
-        "small": {"host": 2, "clusters": "1", "core": 2.6, "zones": "0,2", "images": 5, "reference": True, "fmax": 0.03},
-        "full": {"host": 3, "clusters": "1,2", "core": 4.0, "zones": "0,2,4", "images": 5, "reference": False, "fmax": 0.03},
+        "small": {"host": 3, "clusters": "2", "core": 4.0, "zones": "0", "images": 3, "reference": False, "fmax": 0.03},
+        "full": {"host": 3, "clusters": "2", "core": 4.0, "zones": "0,2", "images": 5, "reference": False, "fmax": 0.03},
     }  # fmt: skip
     expectations = (
-        Expect("QM/ML: error of E_f", 0.0, tolerance=0.05, source=OWN, unit="eV", sizes=("full",)),
-        Expect("QM/ML: error of the barrier", 0.0, tolerance=0.05, source=OWN, unit="eV", sizes=("full",)),
+        Expect("QM/ML: error of E_f", 0.0, tolerance=0.05, source=OWN, unit="eV"),
+        Expect("QM/ML: error of the barrier", 0.0, tolerance=0.05, source=OWN, unit="eV"),
         Expect("coverage error", 0.0, tolerance=1e-10, source="every piece of matter is counted once"),
         Expect("QM/ML: work against energy", 0.005, kind="at most", source="check_mep: E_b − E_a = −∫F·dq", unit="eV"),
     )

@@ -53,7 +53,7 @@ class PySCFMolecule(Calculator):
         Integration grid, 0 (coarse) to 9.
     grid_response : bool
         Let forces follow the grid's motion. Without it they are minus the gradient only as far as the grid is
-        converged (H2O, level 0: to 0.03 eV/Å); functionals with non-local correlation have only that.
+        converged (H2O: to 0.07 eV/Å at level 0, 5·10⁻⁶ at level 3); functionals with non-local correlation have only that.
     electronic_temperature : float
         K, of Fermi occupations; 0 is integer occupations. The energy is then the free energy.
     start_temperature : float
