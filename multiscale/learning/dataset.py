@@ -5,6 +5,7 @@ every type → its groups (clusters of one parent stay together) → held out 10
 
 from __future__ import annotations
 
+import gzip
 import lzma
 import zlib
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,8 @@ from ..types import MultiscaleError
 #: The shipped GFN1-xTB data.
 SHIPPED = Path(__file__).resolve().parent / "data" / "sih-gfn1.xyz.xz"
 
+_UNPACK = {".xz": lzma.decompress, ".gz": gzip.decompress}
+
 
 def load(path: str | Path = SHIPPED) -> list[ase.Atoms]:
     """Labelled configurations of an extended-xyz file, plain or compressed (``.gz``, ``.xz``).
@@ -34,7 +37,10 @@ def load(path: str | Path = SHIPPED) -> list[ase.Atoms]:
         raise MultiscaleError(
             f"load was given '{path}', which is no file; give extended xyz with REF_energy and REF_forces"
         )
-    configurations: list[ase.Atoms] = read(path, ":", format="extxyz")
+    # Unpacked as a whole: ASE goes back and forth in the file, and each way back would unpack it from the start.
+    unpack = _UNPACK.get(path.suffix)
+    text = path.read_text() if unpack is None else unpack(path.read_bytes()).decode()
+    configurations: list[ase.Atoms] = read(StringIO(text), ":", format="extxyz")
     for number, atoms in enumerate(configurations):
         if "config_type" not in atoms.info or "REF_energy" not in atoms.info or "REF_forces" not in atoms.arrays:
             raise MultiscaleError(

@@ -102,7 +102,7 @@ def draw_parity(pairs: Any, path: Path) -> None:
     axes[1].axhline(0.0, color="0.4", lw=0.8)
     axes[1].set(ylabel="energy error, meV per atom", title="energies, by type")
     axes[2].loglog(s, w, ".", ms=1.5, color=BLUE, rasterized=True)
-    axes[2].axline((0.1, 0.1), slope=1, color="0.4", lw=0.8)
+    axes[2].axline((0.01, 0.01), (1.0, 1.0), color="0.4", lw=0.8)
     axes[2].set(xlabel="spread of the committee, eV/Å", ylabel="error of its mean, eV/Å", title="does it know?")
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -83,7 +83,7 @@ class PySCFMolecule(Calculator):
     >>> water = molecule("H2O")
     >>> water.calc = PySCFMolecule(xc="pbe", basis="sto-3g")
     >>> round(water.get_potential_energy(), 1)
-    -2047.2
+    -2047.1
     """
 
     implemented_properties: Sequence[str] = ("energy", "free_energy", "forces")
