@@ -196,7 +196,10 @@ class HybridCrack:
         pbc = (False, False, True)
         symbols = [self.material.symbol] * len(x)
         limit = 1.25 * self.material.bond
-        return carve(symbols, x, self.cell, pbc, core, hops=hops, periods=(1, 1, periods), bond_length=limit)
+        # The crystal is one period thick, thinner than any buffer: its atoms' images along the front are meant.
+        return carve(
+            symbols, x, self.cell, pbc, core, hops=hops, periods=(1, 1, periods), images=True, bond_length=limit
+        )
 
     def over(self, cluster: Cluster) -> Embedding:
         """The affine rows of a cluster's atoms and link atoms over the shared dofs."""

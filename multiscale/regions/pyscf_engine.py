@@ -4,7 +4,7 @@
 
 S, the entropy of the occupations, is there only at an electronic temperature T. Each calculation starts from the last
 one's density matrix. PySCF's own ASE calculator (``pyscf.pbc.tools.pyscf_ase``) has forces without the grid's response,
-no free energy and no second try.
+no free energy and no second try with safer settings.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class PySCFMolecule(Calculator):
         Integration grid, 0 (coarse) to 9.
     grid_response : bool
         Let forces follow the grid's motion. Without it they are minus the gradient only as far as the grid is
-        converged (H2O: to 0.07 eV/Å at level 0, 5·10⁻⁶ at level 3); functionals with non-local correlation have only that.
+        converged (H2O: to 0.07 eV/Å at level 0, 5·10⁻⁶ at level 3).
     electronic_temperature : float
         K, of Fermi occupations; 0 is integer occupations. The energy is then the free energy.
     start_temperature : float
@@ -207,10 +207,4 @@ class PySCFMolecule(Calculator):
         gradient = self._method.nuc_grad_method()
         if self.parameters["xc"] != "hf":
             gradient.grid_response = self.parameters["grid_response"]
-        try:
-            return -np.asarray(gradient.kernel()) * Hartree / Bohr
-        except NotImplementedError as error:
-            raise MultiscaleError(
-                f"PySCF has no gradient of xc='{self.parameters['xc']}' with these settings ({error}); try "
-                "grid_response=False, with a finer grid"
-            ) from error
+        return -np.asarray(gradient.kernel()) * Hartree / Bohr
