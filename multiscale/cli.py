@@ -178,7 +178,7 @@ def train(
     energy_noise: Annotated[float, typer.Option(help="Noise level of energies, eV per atom.")] = 0.005,
     force_noise: Annotated[float, typer.Option(help="Noise level of forces, eV/Å.")] = 0.1,
     stress_noise: Annotated[float, typer.Option(help="Noise level of stresses, eV/Å³.")] = 0.005,
-    irreps: Annotated[str, typer.Option(help="MACE's hidden irreps.")] = "32x0e",
+    irreps: Annotated[str, typer.Option(help="MACE's hidden irreps.")] = "16x0e+16x1o",
     layers: Annotated[int, typer.Option(help="Message-passing layers.")] = 2,
     max_ell: Annotated[int, typer.Option(help="Highest spherical harmonic.")] = 2,
     correlation: Annotated[int, typer.Option(help="Body order minus one.")] = 2,

@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("mace")
 pytest.importorskip("tblite")
@@ -110,6 +111,11 @@ def test_training_learns_and_continues(small, tmp_path):
     at = [k for k, line in enumerate(lines) if "Epoch " in line and "loss=" in line]
     assert any("Loading checkpoint" in line for line in lines[: at[0]])
     assert lines[at[-1]].split("Epoch ")[1].startswith("2:")
+    # The longer schedule's learning rate holds, not the spent one of the first run.
+    last = max((tmp_path / "member0" / "checkpoints").glob("*.pt"))
+    state = torch.load(last, weights_only=True)["optimizer"]["param_groups"][0]["lr"]
+    gamma = Schedule(3).gamma
+    assert state == pytest.approx(Schedule(3).lr * gamma ** int(last.stem.rpartition("-")[2]))
 
 
 @pytest.mark.parametrize("member", range(4))

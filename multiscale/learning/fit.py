@@ -22,8 +22,14 @@ from typing import Any
 
 import ase
 
-from ..types import MultiscaleError
+from ..lazy import REMEDIES
+from ..types import MultiscaleError, missing
 from .dataset import save, split
+
+try:
+    import torch
+except ImportError as error:  # pragma: no cover - torch is a declared dependency of the models
+    raise missing("torch", "Training", REMEDIES["torch"]) from error
 
 log = logging.getLogger(__name__)
 
@@ -176,6 +182,21 @@ def pilot(folder: Path, train_set: Sequence[ase.Atoms], valid_set: Sequence[ase.
     return max(1, int(seconds / per_epoch))
 
 
+def reschedule(checkpoint: Path, schedule: Schedule) -> None:
+    """Give a checkpoint the learning rate that ``schedule`` has at its epoch, and its decay from there on.
+
+    The trainer restores both from the checkpoint; at the end of a first run they are nearly zero, and a longer second
+    run would learn nothing more.
+    """
+    epoch = int(checkpoint.stem.rpartition("-")[2])
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    rate = schedule.lr * schedule.gamma**epoch
+    for group in state["optimizer"]["param_groups"]:
+        group["lr"] = rate
+    state["lr_scheduler"] |= {"gamma": schedule.gamma, "_last_lr": [rate] * len(state["lr_scheduler"]["_last_lr"])}
+    torch.save(state, checkpoint)
+
+
 def train(
     configurations: Sequence[ase.Atoms],
     out: str | Path,
@@ -204,7 +225,8 @@ def train(
     noise, architecture, schedule : optional
         See :class:`Noise`, :class:`Architecture`, :class:`Schedule`.
     resume : bool
-        Go on from the checkpoints in ``out``; the schedule's epochs count from the first run on.
+        Go on from the checkpoints in ``out``; the schedule's epochs count from the first run on, and its learning rate
+        holds from here on.
     show : callable, optional
         Gets every line of the trainer's log.
     """
@@ -225,6 +247,8 @@ def train(
             epochs = pilot(folder, train_set, valid_set, 60.0 * minutes / len(members), noise, architecture, schedule)
             schedule = replace(schedule, epochs=epochs)
             minutes = None
+        for checkpoint in done:
+            reschedule(checkpoint, schedule)
         command = arguments(folder, f"member{number}", seed + number, noise, architecture, schedule, stress=stress)
         settings: dict[str, Any] = {
             "noise": asdict(noise),
