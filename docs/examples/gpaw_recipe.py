@@ -29,7 +29,8 @@ from multiscale.region import Can, Query
 from multiscale.regions import MLRegion, QMRegion
 from multiscale.regions.carve import carve
 
-ROOT = Path(os.environ.get("GPAW_ROOT", "/opt/gpaw"))
+#: Where its packages are unpacked; docs/qm_engines.md says how.
+ROOT = Path(os.environ.get("GPAW_ROOT", Path.home() / "gpaw"))
 PATHS = {
     "PYTHONPATH": str(ROOT / "usr/lib/python3/dist-packages"),
     "LD_LIBRARY_PATH": str(ROOT / "usr/lib/x86_64-linux-gnu"),
