@@ -21,7 +21,7 @@ from tblite.ase import TBLite
 from multiscale.calculator import RegionCalculator
 from multiscale.region import Can, Query
 from multiscale.regions.carve import carve
-from multiscale.regions.engines import takes_team
+from multiscale.regions.engines import takes_team, xtb_ladder
 from multiscale.regions.launching import launcher_hidden
 from multiscale.regions.qm import QMRegion
 from multiscale.regions.rescale import tune_rescaling
@@ -346,3 +346,30 @@ def test_rescaling_of_gfn1():
     assert found.bulk_modulus == pytest.approx(95.2, rel=0.02)
     report = found.report()
     assert set(report["mismatch"]) == {"B", "C'", "C44 unrelaxed"} and abs(report["mismatch"]["B"]) < 1e-12
+
+
+def torn():
+    """Si7H18: Si8H18 about a bond, without one end of it; three silyl radicals and what is left of the other end."""
+    crystal = bulk("Si", a=5.43, cubic=True) * 4
+    first = int(np.argmin(np.linalg.norm(crystal.positions - crystal.cell.array.sum(axis=0) / 2, axis=1)))
+    second = int(np.argsort(crystal.get_distances(first, np.arange(len(crystal))))[1])
+    symbols, x, cell = crystal.get_chemical_symbols(), crystal.positions, crystal.cell.array
+    cluster = carve(symbols, x, cell, False, [first, second], hops=1)
+    atoms = Atoms(cluster.all_symbols, cluster.positions(x, cell))
+    del atoms[int(np.flatnonzero(cluster.index == first)[0])]
+    return atoms
+
+
+def test_charges_that_run_away_are_no_result(tmp_path):
+    """With annealing the engine itself calls this converged, 10 000 eV below any state of matter."""
+    atoms, annealed = torn(), xtb_ladder(1000.0)[1]
+    bare = atoms.copy()
+    bare.calc = TBLite(
+        **{"method": "GFN1-xTB", "electronic_temperature": 1000.0, "accuracy": 0.1, "verbosity": 0, **annealed}
+    )
+    assert bare.get_potential_energy() < -5000.0
+    with pytest.raises(MultiscaleError, match="did not converge"):
+        QMRegion(atoms, ladder=(annealed,), failures=tmp_path).evaluate(atoms.positions, Query())
+    region = QMRegion(atoms, failures=tmp_path)
+    assert -700.0 < region.evaluate(atoms.positions, Query()).energy < -500.0
+    assert region.retries == [(1, 4)]

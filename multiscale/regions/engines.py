@@ -32,6 +32,11 @@ Settings = Mapping[str, Any]
 Source: TypeAlias = str | BaseCalculator | Callable[..., BaseCalculator]
 
 
+#: e; atoms of larger charge exist only where the third order of GFN1-xTB's electrostatics, which is unbounded below, runs away: in a
+#: torn cluster an atom of silicon then takes up a dozen electrons, and thousands of eV are won.
+RUNAWAY = 4.0
+
+
 def xtb_ladder(electronic_temperature: float) -> tuple[Settings, ...]:
     """Settings to try, one after the other, on an xTB calculation whose charges do not converge.
 
@@ -233,6 +238,12 @@ def calculate(calculator: Any, atoms: Any, forces: bool = True) -> tuple[float, 
         return error
     if f is not None and f.shape != (len(atoms), 3):
         return RuntimeError(f"the calculator returned forces of shape {f.shape} for {len(atoms)} atoms")
+    charges = calculator.results.get("charges")
+    if charges is not None and np.abs(charges).max(initial=0.0) > RUNAWAY:
+        k = int(np.abs(charges).argmax())
+        return RuntimeError(
+            f"the charges ran away: atom {k} ({atoms.symbols[k]}) has {charges[k]:+.1f} e, which is no state of matter"
+        )
     if not (np.isfinite(energy) and (f is None or np.isfinite(f).all())):
         return RuntimeError("the calculator returned energies or forces that are not finite")
     return energy, f

@@ -15,11 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..types import MultiscaleError
+from .engines import RUNAWAY
 from .tb_response import Krylov, State
-
-#: e; atoms of larger charge exist only where the third order of the electrostatics, which is unbounded below, runs away: silicon
-#: then takes up a dozen electrons, and thousands of eV are won.
-RUNAWAY = 4.0
 
 #: State of the charges (shells,) at the electronic temperature kT.
 Diagonalise = Callable[[Any, float], State]
