@@ -45,7 +45,7 @@ class EnergyConservation(Case):
     sizes = {
         "tiny": {"cells": 4, "time": 0.02, "time_broken": 0.02, "time_force": 0.06, "seeds": 1},
         "small": {"cells": 4, "time": 0.4, "time_broken": 0.8, "time_force": 2.0, "seeds": 1},
-        "full": {"cells": 4, "time": 1.0, "time_broken": 4.0, "time_force": 6.0, "seeds": 3},
+        "full": {"cells": 4, "time": 2.0, "time_broken": 10.0, "time_force": 10.0, "seeds": 3},
     }
     expectations = (
         *(Expect(f"{m}: drift", 0.0, tolerance=1.0, source=GATE, unit="meV/atom/ns", sizes=LONG) for m in ENERGY),
@@ -63,10 +63,15 @@ class EnergyConservation(Case):
             Expect(f"{m}: wander over the pure model's", 1e3, kind="at least", source="there is no energy", sizes=LONG)
             for m in FORCE
         ),
-        # Trajectories of picoseconds differ by as much as they drift: their spread has to be counted.
+        # Trajectories of picoseconds differ by a factor of two and more; what all of them show is twenty times the gate.
+        *(
+            Expect(f"{m}: drift", 20.0, kind="at least", source=f"{OTHER}: {v}", unit="meV/atom/ns", sizes=("small",))
+            for m, v in FOUND.items()
+        ),
+        # Between half and twice of what the other code gives.
         *(
             Expect(
-                f"{m}: drift beyond a factor of two, in σ", 0.0, tolerance=3.0, source=f"{OTHER}: {v}", sizes=("full",)
+                f"{m}: drift", 1.25 * v, tolerance=0.75 * v, source=f"{OTHER}: {v}", unit="meV/atom/ns", sizes=("full",)
             )
             for m, v in FOUND.items()
         ),
@@ -110,10 +115,6 @@ class EnergyConservation(Case):
             r, e, w = found[mode]
             if mode in ENERGY:
                 run.record(f"{mode}: drift beyond the pure model's, in σ", (r - rate) / np.hypot(e, error))
-            if mode in FOUND:
-                # How far outside of half … twice of what the other code gives.
-                beyond = max(0.5 * FOUND[mode] - r, r - 2.0 * FOUND[mode], 0.0)
-                run.record(f"{mode}: drift beyond a factor of two, in σ", beyond / e)
             run.record(f"{mode}: wander over the pure model's", w / wander)
         return data
 
