@@ -368,8 +368,7 @@ def test_charges_that_run_away_are_no_result(tmp_path):
         **{"method": "GFN1-xTB", "electronic_temperature": 1000.0, "accuracy": 0.1, "verbosity": 0, **annealed}
     )
     assert bare.get_potential_energy() < -5000.0
-    with pytest.raises(MultiscaleError, match="did not converge"):
-        QMRegion(atoms, ladder=(annealed,), failures=tmp_path).evaluate(atoms.positions, Query())
-    region = QMRegion(atoms, failures=tmp_path)
+    # The rung that runs away is passed over for the next one, although nothing in it says that it failed.
+    region = QMRegion(atoms, ladder=(annealed, xtb_ladder(1000.0)[3]), failures=tmp_path)
     assert -700.0 < region.evaluate(atoms.positions, Query()).energy < -500.0
-    assert region.retries == [(1, 4)]
+    assert region.retries == [(1, 2)]
