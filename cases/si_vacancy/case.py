@@ -12,6 +12,7 @@ Every description gets the same capped host, clamped at its rim, whose middle is
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -62,18 +63,19 @@ class SiliconVacancy(Case):
         """E_f and the path of every description, each written as it is known."""
         host, cheap = built
         s, found = run.settings, {}
-        found["ML"] = self._examine(run, "ML", host, lambda v: alone(host, v, cheap), chemical_potential(cheap, run))
-        mu = chemical_potential(quantum, run)
+        mu_cheap, mu = chemical_potential(cheap, run), chemical_potential(quantum, run)
+        found["ML"] = self._examine(run, "ML", host, lambda v: alone(host, v, cheap), mu_cheap)
         if s["reference"]:
             found["QM"] = self._examine(run, "QM", host, lambda v: alone(host, v, quantum), mu)
         else:
             found["QM"] = self._stored(run, mu)
         for hops in (int(h) for h in str(s["clusters"]).split(",")):
             for zone in (float(z) for z in str(s["zones"]).split(",")):
-                engine = quantum if zone == 0 else sites
+                engine = quantum if zone == 0 else sites(core_zeros(host, hops, cheap, run))
                 name = f"QM/ML {hops} bonds" + (f", zone {zone:g} Å" if zone else "")
                 make = lambda v, e=engine, h=hops, z=zone: mixed(host, v, e, cheap, h, s["core"], z)  # noqa: E731
-                found[name] = self._examine(run, name, host, make, mu)
+                # Aligned sites leave an atom of the crystal with the interatomic model's energy, which is what is put back then.
+                found[name] = self._examine(run, name, host, make, mu_cheap if zone else mu)
         self._judge(run, found)
         return found
 
@@ -165,9 +167,29 @@ def quantum(atoms, links):
     return QMRegion(atoms, link_atoms=links)
 
 
-def sites(atoms, links):
-    """GFN1-xTB with site energies."""
-    return TightBindingRegion(atoms, link_atoms=links)
+def sites(zeros: Mapping[str, float]) -> Make:
+    """GFN1-xTB with site energies, its zeros such that an atom of the crystal has the interatomic model's energy."""
+    return lambda atoms, links: TightBindingRegion(atoms, link_atoms=links, energy_zero=zeros)
+
+
+def core_zeros(host: Host, hops: int, cheap: Make, run: Any) -> dict[str, float]:
+    """Energy zeros, eV: the mean difference of the site energies at the two atoms of the bond, and at the caps; on one rank, for all.
+
+    Site weights take an atom's energy out of the sum with the atom: without aligned zeros E_f is wrong by their difference.
+    """
+    zeros: dict[str, float] = {}
+    if run.first:
+        atoms, links, _ = host.within(hops, vacancy=False)
+        want = Query(Can.SITE_ENERGIES)
+        high, low = TightBindingRegion(atoms, link_atoms=links), cheap(atoms, links)
+        left = (
+            high.evaluate(atoms.positions, want)["site_energies"] - low.evaluate(atoms.positions, want)["site_energies"]
+        )
+        core = np.argsort(np.linalg.norm(atoms.positions - host.middle, axis=1), kind="stable")[:2]
+        zeros = {"Si": float(left[core].mean()), "H": float(left[atoms.symbols == "H"].mean())}
+    found: dict[str, float] = run.world.bcast(zeros)
+    run.say(f"energy zeros of the quantum sites: {found}")
+    return found
 
 
 def chemical_potential(make: Make, run: Any) -> float:
