@@ -16,7 +16,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from .model import HybridModel
-from .neb import Path
+from .neb import Path, energy_of
 from .types import Array
 
 
@@ -71,7 +71,7 @@ def check_mep(model: HybridModel, path: Path) -> MepCheck:
     arc = np.sort(np.concatenate([s, 0.5 * (s[:-1] + s[1:])]))
     states = spline(arc).reshape(-1, *path.images.shape[1:])
     found = [model.evaluate(q) for q in states]
-    energies = np.array([float(e.energy or 0.0) for e in found])
+    energies = np.array([energy_of(e) for e in found])
     forces = np.where(model.interface.fixed, 0.0, np.array([e.forces for e in found]))
     slope = spline(arc, 1)
     flat = forces.reshape(len(arc), -1)

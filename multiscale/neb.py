@@ -18,7 +18,8 @@ from ase.constraints import FixCartesian
 from ase.mep import NEB
 from ase.mep.neb import NEBOptimizer
 
-from .calculator import HybridCalculator, atom_dofs
+from .calculator import HybridCalculator
+from .coupler import Evaluation
 from .model import HybridModel
 from .types import Array, MultiscaleError
 
@@ -114,7 +115,7 @@ def neb(
     G. Henkelman, B. P. Uberuaga and H. Jónsson, J. Chem. Phys. 113 (2000) 9901, https://doi.org/10.1063/1.1329672.
     """
     states = _guess(model, start, end, images, between)
-    calculator = HybridCalculator(model)
+    calculator = HybridCalculator(model, np.arange(model.interface.n_q))
     atoms = [_atoms(model, calculator, q) for q in states]
     band = _Band(atoms, k=spring, climb=False, method="improvedtangent", allow_shared_calculator=True)
     before, record = model.evaluations, _Progress(band, report)
@@ -128,14 +129,31 @@ def neb(
         optimizer = NEBOptimizer(band, logfile=None, verbose=0)
         optimizer.attach(record)
         done = bool(optimizer.run(fmax=tolerance, steps=left))
+        # An optimiser that gives up leaves the band at the trial that it has just rejected.
+        band.set_positions(record.accepted)
+    band.get_forces()
     residual = float(band.get_residual())
-    final = states.copy()
-    final[:, calculator.dofs] = [a.positions for a in atoms]
+    final = np.array([a.positions for a in atoms])
     evaluations = [model.evaluate(q) for q in final]
-    energies = np.array([float(e.energy or 0.0) for e in evaluations])
+    energies = np.array([energy_of(e) for e in evaluations])
     forces = np.array([e.forces for e in evaluations])
     converged = done and band.climb == climb and residual <= fmax
     return Path(final, energies, forces, residual, converged, record.steps, model.evaluations - before)
+
+
+def energy_of(e: Evaluation) -> float:
+    """The energy, eV, which must exist.
+
+    Raises
+    ------
+    MultiscaleError
+        If the method has none.
+    """
+    if e.energy is None:
+        raise MultiscaleError(
+            "a path needs energies, but the model's method has none; couple it by a method with an energy"
+        )
+    return e.energy
 
 
 class _Band(NEB):
@@ -153,13 +171,15 @@ class _Band(NEB):
 
 
 class _Progress:
-    """Counts the optimiser's steps and reports each."""
+    """Counts the optimiser's steps, keeps the last band that it accepted, and reports each."""
 
     def __init__(self, band: NEB, report: Callable[[int, Array, float], None] | None) -> None:
         self.band, self.report, self.steps = band, report, -1
+        self.accepted: Array = band.get_positions().copy()
 
     def __call__(self) -> None:
         self.steps += 1
+        self.accepted = self.band.get_positions().copy()
         if self.report is not None:
             self.report(self.steps, np.array(self.band.energies), float(self.band.get_residual()))
 
@@ -193,10 +213,9 @@ def _guess(model: HybridModel, start: Array, end: Array, images: int, between: A
 
 
 def _atoms(model: HybridModel, calculator: HybridCalculator, q: Array) -> ase.Atoms:
-    """The shared dofs that are atoms, as ASE sees them; their elements play no part in a path."""
-    dofs = atom_dofs(model)
-    atoms = ase.Atoms("X" * len(dofs), q[dofs])
-    fixed = model.interface.fixed[dofs]
+    """The shared dofs, atoms and mesh nodes alike, as ASE sees them; their elements play no part in a path."""
+    atoms = ase.Atoms("X" * len(q), q)
+    fixed = model.interface.fixed
     constraints: list[Any] = [
         FixCartesian(np.flatnonzero((fixed == mask).all(axis=1)), mask=list(mask))
         for mask in np.unique(fixed[fixed.any(axis=1)], axis=0)

@@ -19,6 +19,7 @@ from multiscale.models import EAM
 from multiscale.neb import neb
 from multiscale.region import Can
 from multiscale.regions import MLRegion
+from multiscale.testing.problems import chain
 from multiscale.types import MultiscaleError
 
 #: Å; of the Ercolessi–Adams potential.
@@ -117,3 +118,36 @@ def test_what_cannot_become_a_path_is_refused(vacancy):
     )
     with pytest.raises(MultiscaleError, match="dofs that are fixed"):
         neb(held, start, end)
+
+
+def test_the_barrier_of_a_larger_crystal_is_the_published_one():
+    """107 atoms are 15 meV too stiff; 499 leave 5 meV."""
+    aluminium = bulk("Al", a=A0, cubic=True) * 5
+    start, end = aluminium.positions.copy(), aluminium.positions.copy()
+    end[1] = aluminium.positions[0]
+    del aluminium[0]
+    model = make(aluminium, 0.5 * (start[0] + start[1]))
+    ends = [list(relax(model, q[1:], fmax=1e-3))[-1].q for q in (start, end)]
+    path = neb(model, *ends, images=3, fmax=0.01)
+    assert path.converged
+    assert path.barrier == pytest.approx(0.61, abs=0.01)
+
+
+def test_mesh_nodes_belong_to_the_path():
+    """Atoms and elements under a load: the band climbs on the energies that the path reports, prescribed nodes included."""
+    problem = chain(period=False)
+    model = problem.model(EnergyBlend())
+    n = model.interface.n_q
+    model.interface.fixed[:] = False
+    model.interface.fixed[[0, -1]] = True
+    start = problem.stretch(1.01)
+    end = start.copy()
+    end[n // 2 - 2 : n // 2 + 2, 0] += 0.05
+    seen = []
+    path = neb(model, start, end, images=5, fmax=1e-3, max_steps=3, report=lambda k, e, r: seen.append(e))
+    assert path.images[:, -1] == pytest.approx(np.broadcast_to(start[-1], (5, 3)))
+    assert seen[-1] == pytest.approx(path.energies, abs=1e-10)
+    # Nodes and atoms of the blend alike have moved off the straight line between the ends.
+    straight = start + np.linspace(0, 1, 5)[:, None, None] * (end - start)
+    moved = np.abs(path.images - straight).max(axis=(0, 2)) > 1e-6
+    assert moved[1 : n // 2].any() and moved[n // 2 : -1].any()
