@@ -2,7 +2,7 @@
 
     python cases/si_vacancy/all_quantum.py HOPS [IMAGES]        2: Si44H42, minutes; 3: Si98H78, hours; 0 images: no path
 
-Writes ``all_quantum_HOPS.json`` into the working folder as it goes; its numbers enter ``reference.json``.
+Writes ``all_quantum_HOPS.json`` into the working folder as it goes; its numbers enter ``all_quantum.json``.
 """
 
 from __future__ import annotations
