@@ -4,7 +4,8 @@ Every description gets the same capped host, clamped at its rim, whose middle is
 
     all interatomic     the potential that this repository trains (GFN1-xTB data), or Stillinger–Weber without hydrogen
     QM/ML               E_ML(all) + E_QM(cluster) − E_ML(cluster), and the same with smooth site weights
-    all quantum         GFN1-xTB on the whole host; the full host's numbers are stored, see all_quantum.py
+    all quantum         GFN1-xTB on the whole host; the full host's numbers are stored, see all_quantum.py; the barrier of Si98H78
+                        is that of the state halfway, which inversion makes stationary: a path with two humps would be a little higher
 
     E_f = E(vacancy) − E(perfect) + μ,     μ = energy of a bulk atom, by bonds: E(cluster) = n_b e_b + n_h e_h, μ = 2 e_b
 """
