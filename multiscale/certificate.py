@@ -5,6 +5,7 @@ allowed = offered ∖ ∪ { what a failed measurement guards }
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from .region import Can
@@ -30,8 +31,8 @@ class Measurement:
 
     @property
     def ok(self) -> bool:
-        """Whether the number is within its gate; what is not a number is not."""
-        return bool(self.measured <= self.gate)
+        """Whether the number is within its gate; what is infinite or not a number is not."""
+        return math.isfinite(self.measured) and bool(self.measured <= self.gate)
 
     def __str__(self) -> str:
         return f"{self.check} {self.measured:.2g} {self.unit} (gate {self.gate:.2g})"

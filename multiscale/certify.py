@@ -90,6 +90,7 @@ def certify(
     unmeasured = list(probe.unmeasured())
     if make is not None and atoms is not None:
         found += _structures(make, atoms, probe)
+        unmeasured += _left_out(atoms, region)
     else:
         unmeasured.append("invariances and extensivity, which need a way to make regions of other structures")
     return Certificate(region.describe(), precision, tuple(found), tuple(unmeasured))
@@ -117,6 +118,17 @@ def _axes(region: Region) -> BoolArray:
     return used if used.any() else ~used
 
 
+def _worst(*errors: float) -> float:
+    """The largest, and not a number where one of them is none; Python's ``max`` may let that go."""
+    return float(np.max(errors, initial=0.0))
+
+
+def _apart(a: Array, b: Array) -> float:
+    """The largest difference; not a number where both are infinite."""
+    with np.errstate(invalid="ignore"):
+        return float(np.abs(a - b).max())
+
+
 @dataclass(frozen=True)
 class _Probe:
     """A region in one state, and how to ask it."""
@@ -132,10 +144,14 @@ class _Probe:
         return self.region.evaluate(x, Query(want, weights))
 
     def unmeasured(self) -> Iterator[str]:
-        if Can.ENERGY | Can.FORCES not in self.region.can:
-            yield f"forces against energies: the engine offers {self.region.can.names()}"
-        if _WEIGHTED not in self.region.can:
-            yield f"site energies and weights: the engine offers {self.region.can.names()}"
+        """What cannot be measured of this region in this state."""
+        can, offers = self.region.can, f"the engine offers {self.region.can.names()}"
+        if Can.ENERGY | Can.FORCES not in can:
+            yield f"forces against energies: {offers}"
+        if _WEIGHTED not in can:
+            yield f"site energies and weights: {offers}"
+        elif Can.ENERGY not in can:
+            yield f"site energies and weights against energies: {offers}"
 
     def forces(self) -> Iterator[Measurement]:
         """F against differences of E, unweighted and at random weights."""
@@ -146,7 +162,7 @@ class _Probe:
             cases.append(("weighted gradient", self.rng.uniform(0.1, 1.0, self.region.n_sites), _WEIGHTED))
         for name, weights, guards in cases:
             f = self.ask(self.x, Can.FORCES, weights)["forces"]
-            worst = max((self._error(f, v, weights) for v in self._directions(f)), default=0.0)
+            worst = _worst(*(self._error(f, v, weights) for v in self._directions(f)))
             scale = float(np.abs(f).max())
             # Below 0.1 eV/Å a relative error says nothing, above 1 eV/Å an absolute one: there the other decides.
             yield Measurement(name, worst, self.gate * max(scale, 1.0), "eV/Å", guards)
@@ -183,8 +199,8 @@ class _Probe:
             w, dw = self.rng.uniform(0.3, 1.0, (2, self.region.n_sites))
             # E is linear in w: the difference quotient is exact for any step.
             change = self.ask(self.x, Can.ENERGY, w + 0.2 * dw)["energy"] - self.ask(self.x, Can.ENERGY, w)["energy"]
-            worst = max(worst, abs(change / 0.2 - float(dw @ a["site_energies"])) / n)
-        size = max(float(np.abs(a["site_energies"]).max()), 1.0)
+            worst = _worst(worst, abs(change / 0.2 - float(dw @ a["site_energies"])) / n)
+        size = max(float(np.abs(a["site_energies"]).max(initial=0.0)), 1.0)
         yield Measurement("site energies", worst, ROUND_OFF * self.gate * size, "eV per site", _WEIGHTED)
 
 
@@ -216,6 +232,19 @@ def _structures(make: Callable[[ase.Atoms], Region], atoms: ase.Atoms, probe: _P
         doubled = atoms.repeat(tuple(2 if k == int(np.argmax(atoms.pbc)) else 1 for k in range(3)))
         found += _same(make, atoms, doubled, "doubled cell", twice, np.eye(3), probe.gate)
     return found
+
+
+def _left_out(atoms: ase.Atoms, region: Region) -> Iterator[str]:
+    """What :func:`_structures` does not measure of a region, and why."""
+    quantities = {Can.ENERGY: "energies", Can.FORCES: "forces", Can.SITE_ENERGIES: "site energies"}
+    lacking = [name for flag, name in quantities.items() if flag not in region.can]
+    if lacking:
+        yield f"{', '.join(lacking)} of moved, turned, reordered and doubled structures: the engine offers {region.can.names()}"
+    if atoms.pbc.any() and not np.isfinite(region.reach):
+        # What reaches infinitely far samples a periodic system (k-points, an Ewald sum), and two cells otherwise than one.
+        endless = "the engine's reach is infinite, and it need not see two cells as it sees one"
+        room = "; far copies need an open axis" if atoms.pbc.all() else ""
+        yield f"{'extensivity' if room else 'extensivity along the periodic axes'}, by a doubled cell: {endless}{room}"
 
 
 def _far_copies(atoms: ase.Atoms, reach: float) -> ase.Atoms:
@@ -250,9 +279,9 @@ def _same(
         error = abs(b["energy"] / copies - a["energy"]) / max(len(atoms), 1)
         yield Measurement(f"{what}, energy", error, gate, "eV per atom", _ENERGETIC)
     if Can.FORCES in want:
-        error = float(np.abs(b["forces"] - a["forces"][origin] @ turn.T).max())
+        error = _apart(b["forces"], a["forces"][origin] @ turn.T)
         allowed = gate * max(float(np.abs(a["forces"]).max()), 1.0)
         yield Measurement(f"{what}, forces", error, allowed, "eV/Å", _ENERGETIC)
     if Can.SITE_ENERGIES in want:
-        error = float(np.abs(b["site_energies"] - a["site_energies"][origin]).max())
+        error = _apart(b["site_energies"], a["site_energies"][origin])
         yield Measurement(f"{what}, site energies", error, gate, "eV", _WEIGHTED)

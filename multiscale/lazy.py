@@ -22,6 +22,7 @@ REMEDIES: dict[str, str] = {
     "tblite": "run 'make setup', or install the extra 'qm' (python -m pip install -e '.[qm]')",
     "meshio": "run 'make setup', or install the extra 'fem' (python -m pip install -e '.[fem]')",
     "matplotlib": "run 'make setup', or install the extra 'cases' (python -m pip install -e '.[cases]')",
+    "phonopy": "run 'make setup', or install the extra 'report' (python -m pip install -e '.[report]')",
     "pytest": "run 'make setup', or install the extra 'test' (python -m pip install -e '.[test]')",
     "mace": "run 'make setup', or install the extra 'ml' (python -m pip install -e '.[ml]')",
     "safetensors": "run 'make setup', or install the extra 'ml' (python -m pip install -e '.[ml]')",

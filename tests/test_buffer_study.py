@@ -124,6 +124,8 @@ def test_engines_without_energies_per_atom():
         ({"hops": (2, 1)}, "increasing"),
         ({"hops": (0, 1)}, "4 link atoms sit on core atoms"),
         ({"radii": (4.0, 5.0)}, "clusters of 35 and 35 atoms"),
+        ({"hops": (1, 2), "radii": (4.0, 6.0)}, "in bonds or in Å, not both"),
+        ({"radii": ()}, r"buffers \[\]; it needs two or more"),
         ({"hops": (1, 3)}, "meets its own periodic image"),
     ],
 )

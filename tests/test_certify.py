@@ -145,6 +145,83 @@ def test_every_check_has_a_saboteur():
     assert measured <= {check for check, _ in SABOTEURS.values()} | anchored
 
 
+class Gaps(Silicon):
+    """An energy that is no number in one evaluation of many, as of a self-consistency that fails there."""
+
+    at, weighted = 0, False
+
+    def evaluate(self, x, query):
+        a = super().evaluate(x, query)
+        if a.energy is None or (query.weights is not None) != self.weighted:
+            return a
+        self.at -= 1
+        return replace(a, energy=float("nan")) if self.at == 0 else a
+
+
+@pytest.mark.parametrize(
+    ("at", "weighted", "check"),
+    # Of five directions with four energies each: in the first, the second and the last; then the two energies of ∂E/∂w.
+    [
+        (1, False, "forces"),
+        (6, False, "forces"),
+        (20, False, "forces"),
+        (6, True, "weighted gradient"),
+        (21, True, "site energies"),
+    ],
+)
+def test_a_single_gap_fails(at, weighted, check):
+    region = Gaps(CELL)
+    region.at, region.weighted = at, weighted
+    found = certify(region)
+    assert {m.check.partition(",")[0] for m in found.failed} == {check}
+    assert any(np.isnan(m.measured) for m in found.failed)
+    assert not found.allowed(Silicon.can) & Can.SITE_WEIGHTS
+
+
+class Infinite(Silicon):
+    """One site of infinite energy, which widens the gates that are relative to it."""
+
+    def evaluate(self, x, query):
+        a = super().evaluate(x, query)
+        if a.site_energies is None:
+            return a
+        return replace(a, site_energies=np.where(np.arange(len(x)) == 3, np.inf, a.site_energies))
+
+
+def test_what_is_infinite_fails():
+    assert "site energies" in {m.check for m in certify(Infinite, CELL).failed}
+    assert not Measurement("forces", float("inf"), float("inf"), "eV/Å", Can.ENERGY).ok
+
+
+class Endless(Silicon):
+    """A reach without end, as of an engine with k-points."""
+
+    def __init__(self, atoms):
+        super().__init__(atoms)
+        self.reach = float("inf")
+
+
+class ForcesAlone(Silicon):
+    can = Can.FORCES
+
+
+def test_what_is_not_measured_is_listed():
+    """Extensivity where the cell leaves no room for copies and the reach no doubled cell; quantities that the engine lacks."""
+    (crystal,) = certify(Endless, CELL).unmeasured
+    assert crystal.startswith("extensivity, by a doubled cell: the engine's reach is infinite")
+    slab = CELL.copy()
+    slab.pbc = [True, True, False]
+    found = certify(Endless, slab)
+    assert "extensivity along the periodic axes" in found.unmeasured[0] and "open axis" not in found.unmeasured[0]
+    assert "two far copies" in {m.check.partition(",")[0] for m in found.measurements}
+    assert not certify(Endless, CLUSTER).unmeasured
+    lines = certify(ForcesAlone, CLUSTER).unmeasured
+    assert [line.partition(":")[0] for line in lines] == [
+        "forces against energies", "site energies and weights",
+        "energies, site energies of moved, turned, reordered and doubled structures",
+    ]  # fmt: skip
+
+
 def two_regions(core):
     atoms = CELL * (4, 4, 4)
     cheap = Silicon(atoms)

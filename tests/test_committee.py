@@ -5,7 +5,8 @@ import pytest
 import torch
 from ase.build import bulk
 
-from multiscale.models import Committee, Disagreement, Morse, StillingerWeber
+from multiscale.correction import LinearCorrection, Residual
+from multiscale.models import Committee, Corrected, Disagreement, Morse, StillingerWeber
 from multiscale.models.base import SiteModel
 from multiscale.region import Can, Query
 from multiscale.regions import MLRegion
@@ -92,6 +93,48 @@ def test_where_all_agree_it_is_epsilon_and_flat(atoms):
     a = region.evaluate(atoms.positions, Query(Can.SITE_ENERGIES | Can.FORCES | Can.HVP, vector=v))
     np.testing.assert_allclose(a["site_energies"], 1e-4, rtol=1e-12)
     assert np.abs(a["forces"]).max() == 0.0 and np.abs(a["hvp"]).max() < 1e-9
+
+
+def test_what_a_member_refuses_the_committee_refuses():
+    """A correction for some of its model's elements: the committee knows no more of them than that."""
+    pair = Morse(symbols=("Si", "H"), cutoff=5.0)
+    nothing, small = np.zeros((1, 1)), Residual(0.0, 0.0)
+    silicon = LinearCorrection(
+        ("Si",),
+        offsets=np.zeros(1),
+        slopes=nothing,
+        references=nothing,
+        onset=2.7,
+        cutoff=3.5,
+        before=small,
+        after=small,
+    )
+    committee = Committee([pair, Corrected(pair, silicon)])
+    crystal = bulk("Si")
+    assert MLRegion(committee, crystal).n_sites == MLRegion(Disagreement(committee), crystal).n_sites == 2
+    crystal.symbols[1] = "H"
+    for model in (committee, Disagreement(committee)):
+        with pytest.raises(MultiscaleError, match="has no correction for H"):
+            MLRegion(model, crystal)
+
+
+class Broken(TwoLayers):
+    """Energies that are no numbers, or gradients that are not finite where energies are."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def forward(self, edges):
+        e = super().forward(edges)
+        return e * torch.nan if self.how == "energies" else e + torch.sqrt(0.0 * e)
+
+
+@pytest.mark.parametrize("how", ["energies", "forces"])
+def test_a_member_that_gives_no_numbers_is_refused(atoms, how):
+    region = MLRegion(Committee([StillingerWeber(), Broken(how)]), atoms)
+    with pytest.raises(MultiscaleError, match="not finite, first at atom 0"):
+        member_answers(region, atoms.positions)
 
 
 @pytest.mark.parametrize(

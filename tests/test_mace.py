@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -154,6 +155,38 @@ def test_few_centres_cost_their_receptive_field(tiny, atoms):
     np.testing.assert_allclose(part["energy"], weights @ whole["site_energies"], rtol=1e-12)
 
 
+#: More than one layer of every kind of block.
+DEEP = {
+    "densities": ARCHITECTURES["densities, pair repulsion"],
+    "attention": {"interaction_cls_first": ATTENTION, "interaction_cls": ATTENTION, "hidden_irreps": "2x0e", "max_ell": 1},
+    "nonlinear": {"interaction_cls_first": NONLINEAR, "interaction_cls": NONLINEAR, "hidden_irreps": "2x0e+2x1o", "max_ell": 1},
+    "three layers": ARCHITECTURES["three layers, plain"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_few_centres_are_those_of_the_whole(name, atoms):
+    """Energy, forces, virial and site energies of two sites, from their receptive field and from all atoms; and mace-torch's."""
+    given = {k: v for k, v in (TINY | DEEP[name]).items() if v is not None}
+    model = Mace(build("ScaleShiftMACE" if "atomic_inter_scale" in given else "MACE", given))
+    rod, few = atoms * (1, 1, 9), np.array([3, 12])
+    rod.rattle(0.05, seed=5)
+    region = MLRegion(model, rod)
+    assert region._edges(region.reference, few)[0].levels[-1] < len(rod)
+    weights = np.zeros(len(rod))
+    weights[few] = 1.0, 0.5
+    want = Can.ENERGY | Can.FORCES | Can.STRESS | Can.SITE_ENERGIES
+    part = region.evaluate(region.reference, Query(want, weights, uncounted=False))
+    whole = region.evaluate(region.reference, Query(want, weights))
+    assert not part["site_energies"][weights == 0.0].any() and whole["site_energies"].all()
+    np.testing.assert_allclose(part["site_energies"][few], whole["site_energies"][few], rtol=1e-12)
+    np.testing.assert_allclose(part["energy"], whole["energy"], rtol=1e-12)
+    for quantity in ("forces", "stress"):
+        scale = np.abs(whole[quantity]).max()
+        assert scale > 1e-3 and np.abs(part[quantity] - whole[quantity]).max() < 1e-12 * scale
+    np.testing.assert_allclose(whole["site_energies"], theirs(model.module, rod)["node_energy"], rtol=1e-10)
+
+
 def test_nothing_is_a_case_too(tiny):
     """No centres, and an atom without neighbours, both in graphs that can be differentiated."""
     none = torch.zeros((0, 3), dtype=torch.float64, requires_grad=True)
@@ -204,6 +237,65 @@ def _change(path, **words):
     path.write_text(json.dumps(json.loads(path.read_text()) | words))
 
 
+def _forget(path, name):
+    words = json.loads(path.read_text())
+    del words[name]
+    path.write_text(json.dumps(words))
+
+
+def _first_format(path):
+    words = json.loads(path.read_text())
+    del words["words_sha256"]
+    path.write_text(json.dumps(words | {"format": "multiscale-mace-1"}))
+
+
+def test_files_of_the_first_format_are_read_and_the_second_is_written(saved, atoms, tmp_path):
+    shutil.copytree(saved, tmp_path / "copy")
+    _first_format(tmp_path / "copy" / "model.json")
+    one, two = Mace.load(saved), Mace.load(tmp_path / "copy")
+    assert json.loads((saved / "model.json").read_text())["format"] == "multiscale-mace-2"
+    assert np.array_equal(ours(MLRegion(one, atoms))["forces"], ours(MLRegion(two, atoms))["forces"])
+    # What decides no number may be edited.
+    shutil.copytree(saved, tmp_path / "edited")
+    _change(tmp_path / "edited" / "model.json", name="renamed", provenance={"licence": "none"})
+    edited = Mace.load(tmp_path / "edited")
+    assert edited.name == "renamed" and edited.provenance == {"licence": "none"}
+
+
+def test_an_interrupted_save_leaves_no_mixture(small, tmp_path, monkeypatch):
+    """The weights are replaced as a whole, and the JSON after them: never new words beside old weights."""
+    small.save(tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    other, replaced = made("scalars"), []
+    with torch.no_grad():
+        changed = copy.deepcopy(other.module)
+        next(changed.parameters()).mul_(2.0)
+    real = os.replace
+
+    def stops(source, target):
+        replaced.append(os.path.basename(target))
+        if len(replaced) == stop:
+            raise OSError("the disk is full")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", stops)
+    for stop in (1, 2):
+        replaced.clear()
+        with pytest.raises(OSError, match="disk is full"):
+            Mace(changed).save(tmp_path)
+        assert replaced == ["model.safetensors", "model.json"][:stop]
+        assert {p.name for p in tmp_path.iterdir()} == before.keys()
+        assert (tmp_path / "model.json").read_bytes() == before["model.json"]
+    with pytest.raises(MultiscaleError, match="sha256"):
+        Mace.load(tmp_path)
+
+
+def test_words_become_those_of_json(small, tmp_path):
+    kept = Mace(small.module, provenance={"error": np.float64(0.5), "spread": float("nan")})
+    kept.save(tmp_path)
+    assert Mace.load(tmp_path).provenance == {"error": 0.5, "spread": None}
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
@@ -212,6 +304,29 @@ def _change(path, **words):
         (lambda f: (f / "model.json").write_text("{"), "does not describe a MACE model"),
         (lambda f: _change(f / "model.json", format="other"), "does not describe a MACE model"),
         (lambda f: _change(f / "model.json", **{"class": "os.system"}), "does not describe a MACE model"),
+        (lambda f: (f / "model.json").write_text("[1]"), "does not describe a MACE model"),
+        (lambda f: _change(f / "model.json", dtype="load"), "does not describe a MACE model"),
+        (lambda f: _change(f / "model.json", dtype="float32"), "words_sha256"),
+        (lambda f: _change(f / "model.json", head="pbe"), "words_sha256"),
+        (lambda f: _change(f / "model.json", elements=["H", "Ge"]), "words_sha256"),
+        (lambda f: _change(f / "model.json", cutoff=4.0), "words_sha256"),
+        *(
+            (lambda f, k=k: _forget(f / "model.json", k), f"lacks {k}; it has been edited")
+            for k in (
+                "head",
+                "name",
+                "provenance",
+                "constructor",
+                "dtype",
+                "class",
+                "elements",
+                "cutoff",
+                "sha256",
+                "constructor_sha256",
+                "words_sha256",
+            )
+        ),
+        (lambda f: (_first_format(f / "model.json"), _forget(f / "model.json", "head")), "lacks head"),
         (lambda f: _constructor(f / "model.json", avg_num_neighbors=13.0), "constructor_sha256"),
         (lambda f: _constructor(f / "model.json", rehash=True, gate="no function"), "cannot be rebuilt"),
         (lambda f: _constructor(f / "model.json", rehash=True, num_bessel=3), "cannot be rebuilt"),
@@ -272,6 +387,17 @@ def test_unsupported_parts_and_elements_are_refused_by_name(tiny, atoms):
     strange.atomic_numbers[1] = 200
     with pytest.raises(MultiscaleError, match="200"):
         Mace(strange)
+    strange = copy.deepcopy(tiny.module)
+    for part in (strange.interactions[1], strange.products[0]):
+        part.cueq_config = SimpleNamespace(enabled=True)
+        with pytest.raises(MultiscaleError, match="cuequivariance or openequivariance kernels"):
+            Mace(strange)
+        part.cueq_config = SimpleNamespace(enabled=False)
+    strange.interactions[0].oeq_config = SimpleNamespace(enabled=True)
+    with pytest.raises(MultiscaleError, match="cuequivariance or openequivariance kernels"):
+        Mace(strange)
+    with pytest.raises(MultiscaleError, match=r"with SO\(3\) features \(use_so3\), which is not supported"):
+        random_mace(use_so3=True, num_interactions=1, hidden_irreps="2x0e")
     with pytest.raises(MultiscaleError, match="chebyshev|Chebyshev"):
         random_mace(radial_type="chebyshev", num_interactions=1, hidden_irreps="2x0e")
     with pytest.raises(MultiscaleError, match="the head 'pbe' for a model with the heads Default"):

@@ -14,7 +14,7 @@ from multiscale.ranks import Ranks, World
 from multiscale.region import Can
 from multiscale.regions.chain import ChainElements, ChainRegion
 from multiscale.shapes import Slab, SmoothUnion
-from multiscale.testing.problems import chain
+from multiscale.testing.problems import chain, moving
 from multiscale.testing.threads import on_ranks
 from multiscale.types import MultiscaleError
 
@@ -173,3 +173,14 @@ def test_seeds_outside_reference_frame():
 
     assert net(SmoothUnion((N // 2,), 5.0)) < 1e-12 * N
     assert net(Slab((N / 2, 0, 0), (1, 0, 0), 5.0)) > 1e-6
+
+
+@pytest.mark.parametrize("problem", [chain(), moving()], ids=["resting", "moving"])
+def test_what_is_done_with_the_weights_changes_nothing(problem):
+    """A coupler that scales in place what it was given gets the same again."""
+    interface = problem.interface()
+    q = interface.reference
+    kept = {r: w.copy() for r, w in interface.weights(q).items()}
+    for w in interface.weights(q).values():
+        w *= 0.5
+    assert all(np.array_equal(w, kept[r]) for r, w in interface.weights(q).items())

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..lazy import REMEDIES
+from ..symbols import numbered
 from ..types import Array, BoolArray, IntArray, MultiscaleError, missing
 
 try:
     import torch
 except ImportError as error:  # pragma: no cover - torch is a declared dependency of the models
-    raise missing("torch", "A site-energy model", "install it with 'pip install torch'") from error
+    raise missing("torch", "A site-energy model", REMEDIES["torch"]) from error
 
 
 @dataclass(frozen=True)
@@ -147,14 +149,14 @@ class SiteModel(torch.nn.Module, ABC):
         MultiscaleError
             If an element is not among ``self.symbols``.
         """
-        known = {symbol: index for index, symbol in enumerate(self.symbols)}
-        unknown = sorted(set(symbols) - set(known))
-        if unknown:
-            raise MultiscaleError(
-                f"{self.name} was given the element {', '.join(unknown)}, but it knows only {', '.join(self.symbols)}; "
+        return numbered(
+            symbols,
+            self.symbols,
+            lambda unknown: (
+                f"{self.name} was given the element {unknown}, but it knows only {', '.join(self.symbols)}; "
                 "choose a model fitted to these elements or check the structure's chemical symbols"
-            )
-        return np.array([known[symbol] for symbol in symbols], dtype=np.int64)
+            ),
+        )
 
 
 def smooth_step(r: torch.Tensor, onset: float, cutoff: float) -> torch.Tensor:

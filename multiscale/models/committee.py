@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..types import MultiscaleError
+from ..types import IntArray, MultiscaleError
 from .base import Edges, SiteModel
 
 
@@ -61,6 +61,13 @@ class Committee(SiteModel):
         self.name = f"committee of {len(members)} ({first.name}, …)"
         self.doi = first.doi
 
+    def species(self, symbols: Sequence[str]) -> IntArray:
+        """Species indices (n,); what any member refuses is refused, by that member's sentence."""
+        numbers = super().species(symbols)
+        for member in self.members:
+            member.species(symbols)
+        return numbers
+
     def site_energies(self, edges: Edges) -> torch.Tensor:
         """Every member's site energies (n_members, n_centres), eV."""
         return torch.stack([member(edges.shallower(member.layers)).double() for member in self.members])
@@ -92,6 +99,10 @@ class Disagreement(SiteModel):
         self.cutoff, self.layers, self.symbols = committee.cutoff, committee.layers, committee.symbols
         self.precisions, self.twice_differentiable = committee.precisions, committee.twice_differentiable
         self.name, self.doi = f"disagreement of a {committee.name}", committee.doi
+
+    def species(self, symbols: Sequence[str]) -> IntArray:
+        """Species indices (n,), as the committee gives them."""
+        return self.committee.species(symbols)
 
     def forward(self, edges: Edges) -> torch.Tensor:
         """Standard deviations (n_centres,), eV."""

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..correction import LinearCorrection
-from ..types import IntArray, MultiscaleError, missing
-from .base import Edges, SiteModel, smooth_step
+import torch
 
-try:
-    import torch
-except ImportError as error:  # pragma: no cover - torch is a declared dependency of the models
-    raise missing("torch", "A site-energy model", "install it with 'pip install torch'") from error
+from ..correction import LinearCorrection
+from ..symbols import require
+from ..types import IntArray, MultiscaleError
+from .base import Edges, SiteModel, smooth_step
 
 
 class Corrected(SiteModel):
@@ -57,11 +55,13 @@ class Corrected(SiteModel):
                 f"Corrected was given a correction that sees {correction.cutoff} Å far and {model.name}, which sees {model.cutoff} Å; "
                 "fit it with a shorter cutoff"
             )
-        lacking = sorted(set(correction.elements) - set(model.symbols))
-        if lacking:
-            raise MultiscaleError(
-                f"Corrected was given a correction for {', '.join(lacking)}, which {model.name} does not know; fit it without them"
-            )
+        require(
+            correction.elements,
+            model.symbols,
+            lambda lacking: (
+                f"Corrected was given a correction for {lacking}, which {model.name} does not know; fit it without them"
+            ),
+        )
         self.model, self.elements = model, correction.elements
         self.cutoff, self.layers, self.symbols = model.cutoff, model.layers, model.symbols
         self.name, self.doi = f"{model.name}, corrected", model.doi
@@ -92,9 +92,11 @@ class Corrected(SiteModel):
 
     def species(self, symbols: Sequence[str]) -> IntArray:
         """Species indices (n,); elements without a correction are refused."""
-        unknown = sorted(set(symbols) - set(self.elements))
-        if unknown:
-            raise MultiscaleError(
-                f"{self.name} has no correction for {', '.join(unknown)}; fit it with structures that contain all elements"
-            )
+        require(
+            symbols,
+            self.elements,
+            lambda unknown: (
+                f"{self.name} has no correction for {unknown}; fit it with structures that contain all elements"
+            ),
+        )
         return self.model.species(symbols)

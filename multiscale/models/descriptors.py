@@ -17,12 +17,7 @@ the atom itself (an interstitial at a tetrahedral site), though not the neighbou
 
 from __future__ import annotations
 
-from ..types import missing
-
-try:
-    import torch
-except ImportError as error:  # pragma: no cover - torch is a declared dependency of the models
-    raise missing("torch", "A descriptor model", "install it with 'pip install torch'") from error
+import torch
 
 from .base import Edges, SiteModel, checked_range, smooth_step
 

@@ -66,8 +66,8 @@ class Mace(SiteModel):
             self.module = copy.deepcopy(module).eval().requires_grad_(False)
         except (TypeError, RuntimeError) as e:
             raise MultiscaleError(
-                f"Mace was given a {type(module).__name__} that cannot be copied ({e}), as with mace-torch's use_so3 or "
-                "in the midst of a backward pass; give a trained module of O(3) features"
+                f"Mace was given a {type(module).__name__} that cannot be copied ({e}), as in the midst of a backward pass; "
+                "give a trained module"
             ) from e
         self.heads = tuple(getattr(module, "heads", None) or ("Default",))
         self.head = _chosen_head(self.heads, head)
@@ -113,7 +113,11 @@ class Mace(SiteModel):
         return cls(module, head=words["head"], name=words["name"], provenance=words["provenance"])
 
     def save(self, stem: str | os.PathLike[str]) -> Path:
-        """Write ``STEM.safetensors`` and ``STEM.json``; in an existing folder, ``model.*``. Gives the JSON's path."""
+        """Write ``STEM.safetensors`` and ``STEM.json``; in an existing folder, ``model.*``. Gives the JSON's path.
+
+        Files that are there already are replaced as a whole, the JSON last: whatever interrupts this leaves the old pair, the new
+        one, or one whose hashes do not agree and which :meth:`load` refuses.
+        """
         words = {
             "name": self.name,
             "head": self.head,
@@ -196,7 +200,9 @@ def check_module(module: Any) -> None:
     unsupported += sorted({type(b).__name__ for b in module.interactions} - set(INTERACTIONS))
     if type(module.radial_embedding.bessel_fn).__name__ == "ChebychevBasis":
         unsupported.append("a Chebyshev basis (torch does not differentiate it: its forces are wrong)")
-    configs = [getattr(b, name, None) for b in module.interactions for name in ("cueq_config", "oeq_config")]
+    if getattr(module, "use_so3", False):
+        unsupported.append("SO(3) features (use_so3)")
+    configs = [getattr(b, name, None) for b in module.modules() for name in ("cueq_config", "oeq_config")]
     if any(config is not None and config.enabled for config in configs):
         unsupported.append("cuequivariance or openequivariance kernels")
     if unsupported:

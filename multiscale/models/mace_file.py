@@ -1,9 +1,12 @@
 """MACE modules of mace-torch to and from files that hold numbers and words only.
 
-    module  ⇄  NAME.json (constructor arguments, hash)  +  NAME.safetensors (weights)
+    module  ⇄  NAME.json (constructor arguments, words, hashes)  +  NAME.safetensors (weights)
 
-Nothing in the two files is executed: the classes are looked up by name in mace-torch, and the weights are compared
-with the hash before they are read. A pickled checkpoint, on the contrary, runs whatever its author put into it.
+Nothing in the two files is executed: the classes are looked up by name in mace-torch, and whatever decides a number is compared with
+a hash before it is used: the weights, the constructor's arguments, and the words that say what the two are (:data:`HASHED`). The name
+and the provenance are free to edit. A pickled checkpoint, on the contrary, runs whatever its author put into it.
+
+Files of the first format, which had no hash of the words, are read too; the second is written.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import Any
 import torch
 
 from ..lazy import REMEDIES
+from ..output import atomic, plain
 from ..types import MultiscaleError, missing
 
 _UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
@@ -57,7 +61,11 @@ try:
 except ImportError as error:  # pragma: no cover - the environment of the tests has it
     raise missing("safetensors", "A MACE model", REMEDIES["safetensors"]) from error
 
-FORMAT = "multiscale-mace-1"
+FORMAT, FIRST_FORMAT = "multiscale-mace-2", "multiscale-mace-1"
+#: The words under a hash of their own, in the second format.
+HASHED = ("format", "class", "dtype", "sha256", "head", "elements", "cutoff")
+_ALL = {*HASHED, "constructor_sha256", "name", "provenance", "constructor"}
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
 MODELS = {"MACE": modules.MACE, "ScaleShiftMACE": modules.ScaleShiftMACE}
 
 
@@ -158,7 +166,7 @@ def paths(stem: str | os.PathLike[str]) -> tuple[Path, Path]:
 
 
 def digest(arguments: Mapping[str, Any]) -> str:
-    """The sha256 of a constructor's arguments, independent of how the JSON is laid out."""
+    """The sha256 of words and numbers, independent of how the JSON is laid out."""
     return hashlib.sha256(json.dumps(arguments, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
@@ -175,20 +183,23 @@ def write(module: Any, stem: str | os.PathLike[str], words: Mapping[str, Any]) -
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in module.state_dict().items()}
     _restore(kind, arguments, dtype, state, f"This {kind}")
     described, weights = paths(stem)
-    described.parent.mkdir(parents=True, exist_ok=True)
     data = write_tensors(state)
-    weights.write_bytes(data)
-    text = {
+    said = {
         "format": FORMAT,
         "class": kind,
         "dtype": str(dtype).removeprefix("torch."),
         "sha256": hashlib.sha256(data).hexdigest(),
         "constructor_sha256": digest(arguments),
         "mace_version": mace.__version__,
-        **words,
-        "constructor": arguments,
+        **plain(words),
     }
-    described.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    said |= {"words_sha256": digest({name: said[name] for name in HASHED}), "constructor": arguments}
+    text = json.dumps(said, indent=1, ensure_ascii=False) + "\n"
+    # The JSON last: weights without it, or with that of an older model, are refused by its hash.
+    with atomic(weights, "wb") as file:
+        file.write(data)
+    with atomic(described) as file:
+        file.write(text)
     return described, weights
 
 
@@ -198,7 +209,7 @@ def read(stem: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
     Raises
     ------
     MultiscaleError
-        If a file is missing, is none of ours, does not have the hash, or does not fit the installed mace-torch.
+        If a file is missing, is none of ours, lacks a word, does not have the hashes, or does not fit the installed mace-torch.
     """
     described, weights = paths(stem)
     absent = [str(p) for p in (described, weights) if not p.is_file()]
@@ -207,32 +218,51 @@ def read(stem: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
             f"A MACE model was asked for at {stem}, but {' and '.join(absent)} is not there; give the stem that "
             "Mace.save was given, or Mace.from_checkpoint a mace-torch .model file"
         )
-    try:
-        words: dict[str, Any] = json.loads(described.read_text(encoding="utf-8"))
-        kind, arguments, dtype = words["class"], words["constructor"], getattr(torch, words["dtype"])
-        ours = words["format"] == FORMAT and kind in MODELS
-    except (ValueError, LookupError, TypeError, AttributeError):
-        ours = False
-    if not ours:
-        raise MultiscaleError(
-            f"{described} does not describe a MACE model in the format {FORMAT}; give a file that Mace.save has written"
-        )
+    words = _words(described)
+    kind, arguments, dtype = words["class"], words["constructor"], DTYPES[words["dtype"]]
     data = weights.read_bytes()
     if hashlib.sha256(data).hexdigest() != words["sha256"]:
         raise MultiscaleError(
             f"{weights} does not have the sha256 that {described.name} gives; it is damaged or belongs to another "
             "model, copy both files again"
         )
-    if words.get("constructor_sha256", digest(arguments)) != digest(arguments):
-        raise MultiscaleError(
-            f"{described} has a constructor that does not agree with its constructor_sha256; it has been edited or damaged, "
-            "copy both files again"
-        )
     try:
         state = read_tensors(data)
     except SafetensorError as e:
         raise MultiscaleError(f"{weights} is no safetensors file ({e}); write it again with Mace.save") from e
     return _restore(kind, arguments, dtype, state, str(described)), words
+
+
+def _words(described: Path) -> dict[str, Any]:
+    """What the JSON says, all of it there and as it was written."""
+    try:
+        words: Any = json.loads(described.read_text(encoding="utf-8"))
+    except ValueError:
+        words = None
+    if not isinstance(words, dict) or words.get("format") not in (FORMAT, FIRST_FORMAT):
+        raise MultiscaleError(
+            f"{described} does not describe a MACE model in the format {FORMAT} or {FIRST_FORMAT}; give a file that Mace.save has written"
+        )
+    hashes = {"constructor_sha256": "constructor"}
+    if words["format"] == FORMAT:
+        hashes["words_sha256"] = f"{', '.join(HASHED[:-1])} or {HASHED[-1]}"
+    absent = sorted((_ALL | hashes.keys()) - words.keys())
+    if absent:
+        raise MultiscaleError(
+            f"{described} lacks {', '.join(absent)}; it has been edited or damaged, copy both files again"
+        )
+    if str(words["class"]) not in MODELS or str(words["dtype"]) not in DTYPES:
+        raise MultiscaleError(
+            f"{described} does not describe a MACE model: it gives the class {words['class']!r} in {words['dtype']!r}, which must be "
+            f"{' or '.join(MODELS)} in {' or '.join(DTYPES)}; give a file that Mace.save has written"
+        )
+    for name, what in hashes.items():
+        said = words["constructor"] if name == "constructor_sha256" else {key: words[key] for key in HASHED}
+        if words[name] != digest(said):
+            raise MultiscaleError(
+                f"{described} has a {what} that does not agree with its {name}; it has been edited or damaged, copy both files again"
+            )
+    return words
 
 
 def _restore(kind: str, arguments: Mapping[str, Any], dtype: torch.dtype, state: Mapping[str, Any], who: str) -> Any:

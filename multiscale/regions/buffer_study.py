@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ase
@@ -132,7 +133,7 @@ def buffer_study(
     atoms: ase.Atoms,
     core: ArrayLike,
     engine: Source | None = None,
-    hops: Sequence[int] = (1, 2, 3),
+    hops: Sequence[int] | None = None,
     *,
     radii: Sequence[float] | None = None,
     reference: ArrayLike | None = None,
@@ -157,9 +158,9 @@ def buffer_study(
         As the ``calculator`` of :class:`~multiscale.regions.qm.QMRegion`; a factory, where the calculator cannot be used
         for clusters of different size. GFN1-xTB unless given.
     hops : sequence of int
-        Buffers in bonds, increasing; the last one is the reference.
+        Buffers in bonds, increasing; the last one is the reference. (1, 2, 3) unless given.
     radii : sequence of float, optional
-        Buffers in Å instead.
+        Buffers in Å instead of ``hops``.
     reference : (n, 3) array, optional
         Å; positions that say what is bonded. Those of ``atoms`` unless given.
     region : callable, optional
@@ -173,8 +174,8 @@ def buffer_study(
     Raises
     ------
     MultiscaleError
-        If there are fewer than two buffers, two of them give the same cluster, a core atom carries a link atom, or a
-        calculation fails.
+        If ``hops`` and ``radii`` are given both, there are fewer than two buffers, two of them give the same cluster, a core
+        atom carries a link atom, or a calculation fails.
 
     Examples
     --------
@@ -185,8 +186,13 @@ def buffer_study(
     >>> [(row.buffer, row.atoms, row.links) for row in study.rows]
     [('1 hop', 5, 12), ('2 hops', 35, 36)]
     """
+    if hops is not None and radii is not None:
+        raise MultiscaleError(
+            f"buffer_study was given hops={tuple(hops)} and radii={tuple(radii)}; give the buffers in bonds or in Å, not both"
+        )
     buffers: list[dict[str, Any]] = [{"radius": float(r)} for r in radii] if radii is not None else []
-    buffers = buffers or [{"hops": int(n)} for n in hops]
+    if radii is None:
+        buffers = [{"hops": int(n)} for n in ((1, 2, 3) if hops is None else hops)]
     sizes = [next(iter(b.values())) for b in buffers]
     if len(sizes) < 2 or any(b <= a for a, b in zip(sizes, sizes[1:], strict=False)):
         raise MultiscaleError(
@@ -202,7 +208,7 @@ def buffer_study(
         "cap_bond": cap_bond,
     }
     symbols, cell = atoms.get_chemical_symbols(), atoms.cell.array
-    make = region or _quantum(engine, settings)
+    make = region or partial(_quantum, engine, settings)
     # All clusters are carved before the first one is calculated: what does not fit is refused at once.
     clusters = [
         carve(symbols, bonds_at, cell, atoms.pbc, core, max_atoms=max_atoms, **cut, **buffer) for buffer in buffers
@@ -220,11 +226,10 @@ def buffer_study(
     return BufferStudy(found[-1].engine, len(found[-1].forces), rows)
 
 
-def _quantum(engine: Source | None, settings: dict[str, Any]) -> RegionMaker:
-    def make(atoms: ase.Atoms, links: BoolArray, core: BoolArray) -> Region:
-        return QMRegion(atoms, engine, link_atoms=links, core=core, **settings)
-
-    return make
+def _quantum(
+    engine: Source | None, settings: dict[str, Any], atoms: ase.Atoms, links: BoolArray, core: BoolArray
+) -> Region:
+    return QMRegion(atoms, engine, link_atoms=links, core=core, **settings)
 
 
 def _name(buffer: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from ase.calculators.calculator import BaseCalculator, CalculatorError, get_calculator_class
 from ase.units import Hartree, kB
 
+from ..lazy import REMEDIES
 from ..types import MultiscaleError, Team, missing
 from .launching import launcher_hidden
 
@@ -93,7 +94,7 @@ class Engine:
     Raises
     ------
     MultiscaleError
-        For settings that the engine has no use for, and for a calculator object without forces.
+        For settings that the engine has no use for or does not know, and for a calculator object without forces.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Engine:
         given = {"charge": charge, "spin": spin, "electronic_temperature": electronic_temperature}
         given = {k: v for k, v in {**given, "accuracy": accuracy}.items() if v not in (0, None)}
         known = source in (*XTB, PYSCF)
+        _refuse_impossible(electronic_temperature, accuracy)
         if source == PYSCF and accuracy is not None:
             raise MultiscaleError("QMRegion was given 'accuracy', xTB's, for PySCF; give conv_tol (hartree) instead")
         if (given and not known) or (self._settings and not self.named):
@@ -127,6 +129,8 @@ class Engine:
         self._own |= {"spin": spin, "electronic_temperature": self.temperature}
         self.collective = not self.named and not isinstance(source, BaseCalculator) and takes_team(source)
         self.ladder = tuple(self._default_ladder() if ladder is None else ladder)
+        if source in XTB:
+            _refuse_unknown(str(source), [*self._settings, *(name for rung in ladder or () for name in rung)])
         if isinstance(source, BaseCalculator):
             self._refuse_without_forces(source)
             if self.ladder:
@@ -189,10 +193,7 @@ class Engine:
             raise missing(name, "A QM region", remedy) from error
 
     def _xtb(self, method: str, changes: Settings) -> Any:
-        try:
-            from tblite.ase import TBLite
-        except ImportError as error:
-            raise missing("tblite", f"{method} in a QM region", "install it with 'pip install tblite'") from error
+        TBLite = _tblite(method)
         own = self._own
         basic = {"charge": own["charge"], "multiplicity": own["spin"] + 1, "accuracy": own["accuracy"]}
         basic |= {"max_iterations": 400, "electronic_temperature": own["electronic_temperature"]}
@@ -211,6 +212,35 @@ class Engine:
                 f"{', '.join(offered) or 'nothing'}; it needs the forces too: use a method with analytic gradients, or "
                 "wrap it in ase.calculators.fd.FiniteDifferenceCalculator"
             )
+
+
+def _refuse_impossible(temperature: float | None, accuracy: float | None) -> None:
+    if temperature is not None and not (np.isfinite(temperature) and temperature >= 0.0):
+        raise MultiscaleError(f"QMRegion was given electronic_temperature={temperature} K; it needs zero or more")
+    if accuracy is not None and not (np.isfinite(accuracy) and accuracy > 0.0):
+        raise MultiscaleError(f"QMRegion was given accuracy={accuracy}; it needs a positive number, such as 0.1")
+
+
+def _tblite(method: str) -> Any:
+    """The ASE calculator of tblite."""
+    try:
+        from tblite.ase import TBLite
+    except ImportError as error:
+        raise missing("tblite", f"{method} in a QM region", REMEDIES["tblite"]) from error
+    return TBLite
+
+
+def _refuse_unknown(method: str, names: Sequence[str]) -> None:
+    """Refuse settings that tblite does not have: its calculator takes any name, and lets those that it does not know go."""
+    if not names:
+        return
+    known = [name for name in _tblite(method).default_parameters if name != "method"]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise MultiscaleError(
+            f"QMRegion was given {', '.join(unknown)} for {method}, which tblite does not know and would ignore; its settings are "
+            f"{', '.join(known)}"
+        )
 
 
 def takes_team(factory: Any) -> bool:

@@ -22,6 +22,11 @@ def member_answers(region: MLRegion, x: Array, weights: Array | None = None) -> 
     weights : (n_sites,) array, optional
         Site weights; one everywhere unless given. Sites of weight zero are left out, their energies are zero.
 
+    Raises
+    ------
+    MultiscaleError
+        If the region has no committee, or a member's answer is not finite.
+
     Examples
     --------
     >>> from ase.build import bulk
@@ -52,9 +57,8 @@ def member_answers(region: MLRegion, x: Array, weights: Array | None = None) -> 
         site = member - zero
         total = (counted * site).sum()
         g = gradient(total, vectors, again=True).detach().double().cpu().numpy()
-        full = np.zeros(region.n_sites)
+        forces, full = -region._scatter(edges, nodes, g), np.zeros(region.n_sites)
         full[centres] = site.detach().cpu().numpy()
-        answers.append(
-            Answer(energy=float(total.detach()), forces=-region._scatter(edges, nodes, g), site_energies=full)
-        )
+        region._check_finite({"forces": forces}, centres, site)
+        answers.append(Answer(energy=float(total.detach()), forces=forces, site_energies=full))
     return answers

@@ -18,25 +18,25 @@ from typing import Any
 
 import ase
 import numpy as np
-from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import ArrayLike
 
 from ..align import zeros_per_atom
+from ..lazy import REMEDIES
 from ..neighbours import NeighbourList
-from ..region import Answer, Can, Query, Region
+from ..region import Answer, Can, Query
 from ..types import Array, BoolArray, IntArray, MultiscaleError, Team, missing
-from .cover import covered, nearest_images
+from .atomic import AtomicRegion
 from .hessian import edge_hessian, probed_hessian
 
 try:
     import torch
 except ImportError as error:  # pragma: no cover - torch is a declared dependency of ML regions
-    raise missing("torch", "An ML region", "install it with 'pip install torch'") from error
+    raise missing("torch", "An ML region", REMEDIES["torch"]) from error
 
 from ..models.base import Edges, Placement, SiteModel
 
 
-class MLRegion(Region):
+class MLRegion(AtomicRegion):
     """Atoms described by a site-energy model.
 
     Parameters
@@ -44,7 +44,7 @@ class MLRegion(Region):
     model : SiteModel
         The model; shared, never changed (a copy is made where another precision or device is needed).
     atoms : ase.Atoms
-        Symbols, reference positions, cell and periodic axes. Instead of it, give the next four.
+        Symbols, masses, reference positions, cell and periodic axes. Instead of it, give the next four.
     symbols, positions, cell, pbc : optional
         (n,) chemical symbols, (n, 3) reference positions in Å, (3, 3) cell in Å, (3,) periodic axes.
     dtype : str
@@ -93,11 +93,8 @@ class MLRegion(Region):
         energy_zero: Mapping[str, float] | None = None,
         link_atoms: ArrayLike | None = None,
     ) -> None:
-        if atoms is not None:
-            symbols, positions = atoms.get_chemical_symbols(), atoms.positions
-            cell, pbc = atoms.cell.array, atoms.pbc
-        if symbols is None or positions is None:
-            raise MultiscaleError("MLRegion was given neither atoms nor symbols with positions; give one of the two")
+        if atoms is None:
+            atoms = _structure(symbols, positions, cell, pbc)
         if dtype not in ("float64", "float32"):
             raise MultiscaleError(f"MLRegion was given dtype '{dtype}'; it needs 'float64' or 'float32'")
         if dtype not in model.precisions:
@@ -107,36 +104,18 @@ class MLRegion(Region):
             )
         if not model.twice_differentiable:
             self.can = self.can & ~(Can.HVP | Can.STIFFNESS)
-        self.model, self.symbols = model, tuple(symbols)
-        self._reference = np.array(positions, dtype=float).reshape(-1, 3)
-        self.n_dofs = self.n_sites = len(self.symbols)
-        if len(self._reference) != self.n_dofs:
-            raise MultiscaleError(
-                f"MLRegion was given {self.n_dofs} symbols and {len(self._reference)} positions; numbers must agree"
-            )
-        self.link_atoms: BoolArray = (
-            np.zeros(self.n_sites, bool) if link_atoms is None else np.array(link_atoms, dtype=bool)
-        )
-        if self.link_atoms.shape != (self.n_sites,):
-            raise MultiscaleError(
-                f"MLRegion was given link_atoms of shape {self.link_atoms.shape}; it needs ({self.n_sites},)"
-            )
-        self.matter, self.area = (~self.link_atoms).astype(float), np.zeros(self.n_sites)
+        super().__init__(atoms, link_atoms)
+        self.model = model
         self.reach = model.cutoff * model.layers
         self.skin, self.dtype, self._device = skin, dtype, device
         self._species = model.species(self.symbols)
         self._zeros = zeros_per_atom(self.symbols, energy_zero)
-        self.list = NeighbourList(model.cutoff, np.zeros((3, 3)) if cell is None else cell, pbc, skin)
+        self.list = NeighbourList(model.cutoff, self._atoms.cell.array, self._atoms.pbc, skin)
         self._ready: SiteModel | None = None
 
     @property
-    def reference(self) -> Array:
-        """Reference positions (n_dofs, 3), Å."""
-        return self._reference
-
-    @property
     def cell(self) -> Array:
-        """Cell vectors as rows (3, 3), Å."""
+        """Cell vectors as rows (3, 3), Å; unit vectors along axes that have none."""
         return self.list.cell
 
     @property
@@ -149,27 +128,6 @@ class MLRegion(Region):
         other = copy.copy(self)
         other.list = NeighbourList(self.model.cutoff, cell, self.pbc, self.skin)
         return other
-
-    def sites(self, x: Array) -> Array:
-        """Positions of the sites: the atoms (n_sites, 3), Å."""
-        return x
-
-    def pull_sites(self, v: Array) -> Array:
-        """The adjoint of the identity."""
-        return v
-
-    def masses(self) -> Array:
-        """Atomic masses (n_dofs,), amu."""
-        masses: Array = atomic_masses[[atomic_numbers[s] for s in self.symbols]]
-        return masses
-
-    def covers(self, points: Array) -> BoolArray:
-        """Whether a reference atom or image (no link atom) is within the nearest-neighbour distance of each point (n, 3)."""
-        return covered(points, self._reference[~self.link_atoms], self.cell, self.pbc)
-
-    def distances(self, x: Array, k: int) -> Array:
-        """Distance (n_sites,), Å, from every site to the nearest image of atom ``k``."""
-        return nearest_images(x, k, self.cell, self.pbc)
 
     def describe(self) -> str:
         """One line for reports."""
@@ -237,8 +195,8 @@ class MLRegion(Region):
         """Sites this rank evaluates, ascending: a slice across the longest extent of the reference configuration."""
         if self.team.size == 1:
             return np.arange(self.n_sites)
-        axis = int(np.argmax(np.ptp(self._reference, axis=0))) if self.n_sites else 0
-        order = np.argsort(self._reference[:, axis], kind="stable")
+        axis = int(np.argmax(np.ptp(self.reference, axis=0))) if self.n_sites else 0
+        order = np.argsort(self.reference[:, axis], kind="stable")
         return np.sort(order[self.team.share(self.n_sites)])
 
     def _model(self) -> SiteModel:
@@ -308,6 +266,17 @@ class MLRegion(Region):
                 "surroundings "
                 "(atoms too close, a step too large, a structure the model was never fitted to)"
             )
+
+
+def _structure(
+    symbols: Sequence[str] | None, positions: ArrayLike | None, cell: ArrayLike | None, pbc: ArrayLike
+) -> ase.Atoms:
+    if symbols is None or positions is None:
+        raise MultiscaleError("MLRegion was given neither atoms nor symbols with positions; give one of the two")
+    x = np.array(positions, dtype=float).reshape(-1, 3)
+    if len(x) != len(symbols):
+        raise MultiscaleError(f"MLRegion was given {len(symbols)} symbols and {len(x)} positions; numbers must agree")
+    return ase.Atoms(list(symbols), x, cell=None if cell is None else np.asarray(cell, dtype=float), pbc=pbc)
 
 
 def gradient(value: torch.Tensor, vectors: torch.Tensor, *, keep: bool = False, again: bool = False) -> torch.Tensor:

@@ -15,13 +15,13 @@ from typing import Any
 
 import ase
 import numpy as np
-from ase.data import atomic_masses
-from ase.io import write
 from numpy.typing import ArrayLike
 
-from ..region import Answer, Can, Query, Region
-from ..types import Array, BoolArray, MultiscaleError, Team
-from .cover import covered
+from ..align import zeros_per_atom
+from ..region import Answer, Can, Query
+from ..types import Array, MultiscaleError, Team
+from . import failures as failed
+from .atomic import AtomicRegion
 from .engines import Engine, Settings, Source, agreed, calculate, spoken
 
 log = logging.getLogger(__name__)
@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 Raw = tuple[float, Array | None]
 
 
-class QMRegion(Region):
+class QMRegion(AtomicRegion):
     """Atoms described by any ASE calculator.
 
     Parameters
     ----------
     atoms : ase.Atoms
-        Elements, reference positions (in the surrounding model's lengths), cell and periodic axes.
+        Elements, masses, reference positions (in the surrounding model's lengths), cell and periodic axes.
     calculator : str, calculator, callable or None
         Name (``"GFN1-xTB"``, ``"GFN2-xTB"``, ``"pyscf"``, or one that ASE knows), an ASE calculator, or a callable that
         makes one. None is GFN1-xTB through tblite. A callable with an argument ``team`` gets the region's
@@ -117,20 +117,17 @@ class QMRegion(Region):
         failures: str | Path = ".",
         **settings: Any,
     ) -> None:
-        self._atoms = ase.Atoms(atoms.get_chemical_symbols(), atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-        self.n_dofs = self.n_sites = len(atoms)
-        self.link_atoms = self._mask("link_atoms", link_atoms)
+        super().__init__(atoms, link_atoms)
         self.core = None if core is None else self._mask("core", core)
         if self.core is not None and (not self.core.any() or (self.core & self.link_atoms).any()):
             raise MultiscaleError(
                 f"QMRegion was given a core of {self.core.sum()} atoms, {(self.core & self.link_atoms).sum()} of them "
                 "link atoms; a core needs atoms, and none of them may be a link atom"
             )
-        if min(length_scale, energy_scale) <= 0.0:
+        if not all(np.isfinite(scale) and scale > 0.0 for scale in (length_scale, energy_scale)):
             raise MultiscaleError(
-                f"QMRegion was given length_scale={length_scale} and energy_scale={energy_scale}; both must be positive"
+                f"QMRegion was given length_scale={length_scale} and energy_scale={energy_scale}; both must be positive numbers"
             )
-        self.matter, self.area = (~self.link_atoms).astype(float), np.zeros(self.n_sites)
         self.engine = Engine(
             "GFN1-xTB" if calculator is None else calculator,
             charge=charge, spin=spin, electronic_temperature=electronic_temperature, accuracy=accuracy,
@@ -138,34 +135,12 @@ class QMRegion(Region):
         )  # fmt: skip
         self.ladder = self.engine.ladder
         self.length_scale, self.energy_scale = float(length_scale), float(energy_scale)
-        self._zeros = zero_energies(atoms, energy_zero)
+        self._zeros = zeros_per_atom(self.symbols, energy_zero)
         self.restart, self.failures = restart, Path(failures)
         self.retries: list[tuple[int, int]] = []
         self.evaluations = 0
         self.atom_energies: Array | None = None
         self._calculator: Any = None
-
-    @property
-    def reference(self) -> Array:
-        """Reference positions (n_dofs, 3), Å."""
-        return np.asarray(self._atoms.positions)
-
-    def sites(self, x: Array) -> Array:
-        """Positions of the sites: the atoms (n_sites, 3), Å."""
-        return x
-
-    def pull_sites(self, v: Array) -> Array:
-        """The adjoint of the identity."""
-        return v
-
-    def masses(self) -> Array:
-        """Atomic masses (n_dofs,), amu."""
-        masses: Array = atomic_masses[self._atoms.numbers]
-        return masses
-
-    def covers(self, points: Array) -> BoolArray:
-        """Whether a reference atom (no link atom) is within the nearest-neighbour distance of each point (n, 3)."""
-        return covered(points, self.reference[~self.link_atoms], self._atoms.cell.array, self._atoms.pbc)
 
     def describe(self) -> str:
         """One line for reports."""
@@ -239,10 +214,11 @@ class QMRegion(Region):
                     )
                 return calculator, raw
         self._calculator = None
-        where = self._save(atoms) if self.team.rank == 0 else self.failures
+        # One member saves for all of them.
+        where = self._keep(atoms) if self.team.rank == 0 else f"is in {self.failures.resolve()}"
         raise MultiscaleError(
             f"{self.describe()} did not converge in evaluation {self.evaluations}, nor with {len(self.ladder)} safer "
-            f"settings ({spoken(error)}); the geometry is in {where}: look for atoms too close, a wrong "
+            f"settings ({spoken(error)}); the geometry {where}: look for atoms too close, a wrong "
             "charge or spin, or link atoms on top of one another"
         ) from error
 
@@ -272,34 +248,8 @@ class QMRegion(Region):
         """An error of any member on all who calculate: who went on alone would wait for the others in the calculator."""
         return agreed(error, self.team) if self.engine.collective else error
 
-    def _mask(self, name: str, given: ArrayLike | None) -> BoolArray:
-        mask = np.zeros(self.n_sites, bool) if given is None else np.array(given, dtype=bool)
-        if mask.shape != (self.n_sites,):
-            raise MultiscaleError(f"QMRegion was given {name} of shape {mask.shape}; it needs ({self.n_sites},)")
-        return mask
-
-    def _save(self, atoms: ase.Atoms) -> Path:
-        """Write the failed geometry, and who is core, buffer and link atom, to a new file; gives its path."""
-        self.failures.mkdir(parents=True, exist_ok=True)
-        number = 1
-        while (path := self.failures / f"qm-failure-{number:03d}.extxyz").exists():
-            number += 1
-        saved = atoms.copy()
+    def _keep(self, atoms: ase.Atoms) -> str:
+        """Save the failed geometry, and who is core, buffer and link atom; gives the words that say where."""
         core = np.ones(self.n_sites, bool) if self.core is None else self.core
-        saved.set_array("role", np.where(self.link_atoms, "link", np.where(core, "core", "buffer")))
-        # On whichever rank this region lives: by default ASE writes on rank 0 of the run alone, and nothing here.
-        write(path, saved, format="extxyz", parallel=False)
-        return path.resolve()
-
-
-def zero_energies(atoms: ase.Atoms, energy_zero: Mapping[str, float] | None) -> Array:
-    """ε_i of the atoms (n,), eV."""
-    if energy_zero is None:
-        return np.zeros(len(atoms))
-    unknown = sorted(set(atoms.get_chemical_symbols()) - set(energy_zero))
-    if unknown:
-        raise MultiscaleError(
-            f"QMRegion was given energy zeros for {', '.join(energy_zero)}, but the atoms also contain "
-            f"{', '.join(unknown)}; give every element a zero, link atoms included"
-        )
-    return np.array([energy_zero[symbol] for symbol in atoms.get_chemical_symbols()], dtype=float)
+        role = np.where(self.link_atoms, "link", np.where(core, "core", "buffer"))
+        return failed.keep(self.failures, "qm-failure", atoms, role)

@@ -23,13 +23,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
-from ..types import Array, missing
-
-try:
-    import torch
-except ImportError as error:  # pragma: no cover - torch is a declared dependency of this kind of region
-    raise missing("torch", "A tight-binding region", "install it with 'pip install torch'") from error
+from ..types import Array
 
 #: A level this many kT from the Fermi level is full or empty to the last representable number.
 _FAR = 800.0

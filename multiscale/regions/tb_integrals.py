@@ -12,7 +12,7 @@ With F_k = d^kF/dt^k and the traceless symmetric matrices T, U of the d function
     sd   4 (R·T·R) F₂                       dd   16 (R·T·R)(R·U·R) F₄ + 32 (R·T·U·R) F₃ + 8 tr(T U) F₂
 
 All pairs of shells of the same two kinds are evaluated at once, in a few operations on the pairs' vectors through which torch
-differentiates. The Gaussians are dxtb's. Reference: E. J. Weniger, Collect. Czech. Chem. Commun. 70 (2005) 1225,
+differentiates. The Gaussians are dxtb's, normalised anew. Reference: E. J. Weniger, Collect. Czech. Chem. Commun. 70 (2005) 1225,
 https://doi.org/10.1135/cccc20051225.
 """
 
@@ -22,13 +22,14 @@ from dataclasses import dataclass
 from math import pi, sqrt
 from typing import Any
 
+from ..lazy import REMEDIES
 from ..types import MultiscaleError, missing
 
 try:
     import torch
     from dxtb._src.basis.bas import Basis
 except ImportError as error:  # pragma: no cover - dxtb is a declared dependency of this kind of region
-    raise missing("dxtb", "A tight-binding region", "install it with 'pip install dxtb'") from error
+    raise missing("dxtb", "A tight-binding region", REMEDIES["dxtb"]) from error
 
 _H = sqrt(3.0) / 2.0
 #: T of z² − (x² + y²)/2, √3 xz, √3 yz, √3 (x² − y²)/2, √3 xy.
@@ -66,6 +67,16 @@ class _Kind:
     table: Any
 
 
+def _normalised(l: int, a: Any, c: Any) -> Any:  # noqa: E741
+    """The coefficients ``c`` (primitives,) of a function that overlaps with itself by exactly one, as the matrix says that it does.
+
+    dxtb's are as good as its tables are, 10⁻¹⁰, but for d functions, whose √3 it rounds to single precision.
+    """
+    sums = a[:, None] + a[None, :]
+    own = c[:, None] * c[None, :] * (pi / sums) ** 1.5 * (1.0, 1.0, 3.0)[l] / (2.0 * sums) ** l
+    return c / own.sum().sqrt()
+
+
 class Overlap:
     """The overlap matrix of a basis as a function of the atoms' positions.
 
@@ -91,7 +102,8 @@ class Overlap:
             )
         self._d = torch.tensor(_D, **dd)
         basis = Basis(torch.unique(calculator.numbers), parameters, ihelp, **dd)
-        gauss = list(zip(ihelp.unique_angular.tolist(), *basis.create_cgtos(), strict=True))
+        shapes = zip(ihelp.unique_angular.tolist(), *basis.create_cgtos(), strict=True)
+        gauss = [(l, a, _normalised(l, a, c)) for l, a, c in shapes]  # noqa: E741
         start = torch.cumsum(ihelp.orbitals_per_shell, 0) - ihelp.orbitals_per_shell
         shells = (start, ihelp.shells_to_atom, ihelp.shells_to_ushell)
         order = sorted(range(len(gauss)), key=lambda k: gauss[k][0])

@@ -12,10 +12,12 @@ https://doi.org/10.1063/5.0216715 (dxtb).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
+from ..lazy import REMEDIES
 from ..types import IntArray, missing
 from .tb_integrals import Overlap
 
@@ -24,7 +26,7 @@ try:
     from dxtb import GFN1_XTB, Calculator, ParamModule
     from tad_mctc.units import EV2AU
 except ImportError as error:  # pragma: no cover - dxtb is a declared dependency of this kind of region
-    raise missing("dxtb", "A tight-binding region", "install it with 'pip install dxtb'") from error
+    raise missing("dxtb", "A tight-binding region", REMEDIES["dxtb"]) from error
 
 #: eV in one Hartree that the levels of the parametrisation are converted with. The reference implementations use CODATA 2010,
 #: dxtb newer constants; the difference, 3.6·10⁻⁸ of the energy, is 1.2·10⁻⁶ eV per atom of silicon.
@@ -35,6 +37,11 @@ HARTREE_OF_LEVELS = 27.21138505
 def _parameters(device: str) -> Any:
     """The parametrisation on a device; only read, and slow to make."""
     return ParamModule(GFN1_XTB, device=torch.device(device), dtype=torch.float64)
+
+
+def without_parameters(symbols: Sequence[str]) -> list[str]:
+    """The elements among ``symbols`` that the parametrisation does not have: those beyond radon."""
+    return sorted(set(symbols) - set(GFN1_XTB.element))
 
 
 @dataclass(frozen=True)

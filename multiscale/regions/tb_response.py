@@ -22,15 +22,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
-from ..types import MultiscaleError, missing
+from ..types import MultiscaleError
 from .tb_fermi import Occupation
 from .tb_model import GFN1, Geometry
-
-try:
-    import torch
-except ImportError as error:  # pragma: no cover - torch is a declared dependency of this kind of region
-    raise missing("torch", "A tight-binding region", "install it with 'pip install torch'") from error
 
 
 @dataclass

@@ -15,35 +15,36 @@ from typing import Any
 
 import ase
 import numpy as np
-from ase.data import atomic_masses
-from ase.io import write
 from ase.units import Bohr, Hartree, kB
 from numpy.typing import ArrayLike
 
 from ..align import zeros_per_atom
-from ..region import Answer, Can, Query, Region
-from ..types import Array, BoolArray, MultiscaleError, Team, missing
-from .cover import covered
-from .tb_fermi import channels
-from .tb_model import GFN1
-from .tb_response import State
-from .tb_scf import NotConverged, Rung, converge, tight_binding_ladder
+from ..lazy import REMEDIES
+from ..region import Answer, Can, Query
+from ..types import Array, MultiscaleError, Team, missing
 
 try:
     import torch
 except ImportError as error:  # pragma: no cover - torch is a declared dependency of this kind of region
-    raise missing("torch", "A tight-binding region", "install it with 'pip install torch'") from error
+    raise missing("torch", "A tight-binding region", REMEDIES["torch"]) from error
+
+from . import failures as failed
+from .atomic import AtomicRegion
+from .tb_fermi import channels
+from .tb_model import GFN1, without_parameters
+from .tb_response import State
+from .tb_scf import NotConverged, Rung, converge, tight_binding_ladder
 
 log = logging.getLogger(__name__)
 
 
-class TightBindingRegion(Region):
+class TightBindingRegion(AtomicRegion):
     """An open cluster or molecule in GFN1-xTB whose energy divides into atoms.
 
     Parameters
     ----------
     atoms : ase.Atoms
-        Elements and reference positions (in the surrounding model's lengths); no periodic axes.
+        Elements (up to radon), masses and reference positions (in the surrounding model's lengths); no periodic axes.
     link_atoms : (n,) bool array, optional
         Which atoms saturate broken bonds; they are no matter of the problem, though they have site energies and take weights.
     charge, spin : int
@@ -110,51 +111,29 @@ class TightBindingRegion(Region):
                 f"TightBindingRegion was given atoms with periodic axes {atoms.pbc.tolist()}, but dxtb has no periodic cells; "
                 "carve a cluster, or use QMRegion"
             )
-        self._atoms = ase.Atoms(atoms.get_chemical_symbols(), atoms.positions)
-        self.n_dofs = self.n_sites = len(atoms)
-        self.link_atoms = np.zeros(self.n_sites, bool) if link_atoms is None else np.array(link_atoms, dtype=bool)
-        if self.link_atoms.shape != (self.n_sites,):
+        super().__init__(atoms, link_atoms)
+        strange = without_parameters(self.symbols)
+        if strange:
             raise MultiscaleError(
-                f"TightBindingRegion was given link_atoms of shape {self.link_atoms.shape}; it needs ({self.n_sites},)"
+                f"TightBindingRegion was given {', '.join(strange)}, for which GFN1-xTB has no parameters; it describes hydrogen to "
+                "radon: leave these atoms to another region, or use QMRegion with another engine"
             )
-        if not min(length_scale, energy_scale, electronic_temperature, accuracy) > 0.0:
+        numbers = (length_scale, energy_scale, electronic_temperature, accuracy)
+        if not all(np.isfinite(number) and number > 0.0 for number in numbers):
             raise MultiscaleError(
                 f"TightBindingRegion was given length_scale={length_scale}, energy_scale={energy_scale}, "
-                f"electronic_temperature={electronic_temperature} and accuracy={accuracy}; all must be positive"
+                f"electronic_temperature={electronic_temperature} and accuracy={accuracy}; all must be positive numbers"
             )
-        self.matter, self.area = (~self.link_atoms).astype(float), np.zeros(self.n_sites)
         self.charge, self.spin = int(charge), int(spin)
         self.electronic_temperature = float(electronic_temperature)
         self.tolerance = max(1e-11 * accuracy, 1e-13)
         self.length_scale, self.energy_scale = float(length_scale), float(energy_scale)
-        self._zeros = zeros_per_atom(atoms.get_chemical_symbols(), energy_zero)
+        self._zeros = zeros_per_atom(self.symbols, energy_zero)
         self.restart, self.failures = restart, Path(failures)
         self.ladder = tuple(tight_binding_ladder(self.electronic_temperature) if ladder is None else ladder)
         self.retries: list[tuple[int, int]] = []
         self.evaluations = self.response_iterations = 0
         self._forget()
-
-    @property
-    def reference(self) -> Array:
-        """Reference positions (n_dofs, 3), Å."""
-        return np.asarray(self._atoms.positions)
-
-    def sites(self, x: Array) -> Array:
-        """Positions of the sites: the atoms (n_sites, 3), Å."""
-        return x
-
-    def pull_sites(self, v: Array) -> Array:
-        """The adjoint of the identity."""
-        return v
-
-    def masses(self) -> Array:
-        """Atomic masses (n_dofs,), amu."""
-        masses: Array = atomic_masses[self._atoms.numbers]
-        return masses
-
-    def covers(self, points: Array) -> BoolArray:
-        """Whether a reference atom (no link atom) is within the nearest-neighbour distance of each point (n, 3)."""
-        return covered(points, self.reference[~self.link_atoms], self._atoms.cell.array, self._atoms.pbc)
 
     def describe(self) -> str:
         """One line for reports."""
@@ -209,7 +188,11 @@ class TightBindingRegion(Region):
             return self._last[1]
         model = self._ready()
         self.evaluations += 1
-        geometry = model.geometry(torch.as_tensor(x / Bohr, dtype=torch.float64, device=self.team.device))
+        try:
+            geometry = model.geometry(torch.as_tensor(x / Bohr, dtype=torch.float64, device=self.team.device))
+        except torch.linalg.LinAlgError as error:
+            # Atoms on top of one another have the same orbitals, and an overlap matrix that is singular whatever the rung.
+            raise self._failed(x, error, "") from error
         spins = channels(self._electrons(model), self.spin)
         fresh = torch.full_like(model.reference, self.charge / len(model.reference))
         start = self._last[1].q if self._last is not None and self.restart else fresh
@@ -228,12 +211,8 @@ class TightBindingRegion(Region):
             self._record(number, rung)
             self._last = (x.copy(), state)
             return state
-        self._last = None
-        raise MultiscaleError(
-            f"{self.describe()} did not converge in SCF {self.evaluations}, nor with {len(self.ladder)} safer settings "
-            f"({reason}); the geometry is in {self._save(x)}: look for atoms too close, a wrong charge or spin, or link "
-            "atoms on top of one another"
-        ) from reason
+        assert reason is not None
+        raise self._failed(x, reason, f", nor with {len(self.ladder)} safer settings") from reason
 
     def _record(self, number: int, rung: Rung) -> None:
         if number == 0:
@@ -252,13 +231,12 @@ class TightBindingRegion(Region):
                 self.describe(), self.evaluations, rung.electronic_temperature, number,
             )  # fmt: skip
 
-    def _save(self, x: Array) -> Path:
-        """Write the failed geometry to a new file; gives its path."""
-        self.failures.mkdir(parents=True, exist_ok=True)
-        number = 1
-        while (path := self.failures / f"tight-binding-failure-{number:03d}.extxyz").exists():
-            number += 1
-        atoms = ase.Atoms(self._atoms.numbers, x)
-        atoms.set_array("role", np.where(self.link_atoms, "link", "atom"))
-        write(path, atoms, format="extxyz", parallel=False)
-        return path.resolve()
+    def _failed(self, x: Array, reason: Exception, tried: str) -> MultiscaleError:
+        """The sentence about a calculation at the scaled positions ``x`` (n_dofs, 3), Å, whose geometry it saves."""
+        self._last = None
+        role = np.where(self.link_atoms, "link", "atom")
+        where = failed.keep(self.failures, "tight-binding-failure", ase.Atoms(self._atoms.numbers, x), role)
+        return MultiscaleError(
+            f"{self.describe()} did not converge in SCF {self.evaluations}{tried} ({reason}); the geometry {where}: look for atoms "
+            "too close, a wrong charge or spin, or link atoms on top of one another"
+        )
