@@ -41,8 +41,12 @@ class AdaptivePartitioning(Coupler):
     inner: Coupler = field(default_factory=EnergyBlend)
 
     needs = Can.ENERGY | Can.FORCES
-    claims = Claims(conservative=True, momentum=True, patch=False)
     references = ("10.1021/jp0673617",)
+
+    @property
+    def claims(self) -> Claims:
+        """No more than the inner method keeps."""
+        return Claims(conservative=True, momentum=True, patch=False) & self.inner.claims
 
     def required(self, interface: Interface) -> dict[str, Can]:
         """Energies and forces of every subset's pair, and what the inner method requires of the rest."""

@@ -41,9 +41,9 @@ class ForceMixing(Coupler):
             raise MultiscaleError(f"ForceMixing spreads the net force by 'weight' or by 'mass', got {self.spread!r}")
 
     @property
-    def claims(self) -> Claims:  # type: ignore[override]
-        """Momentum only where it is restored."""
-        return Claims(conservative=False, momentum=self.conserve_momentum, patch=False)
+    def claims(self) -> Claims:
+        """Momentum only where it is restored; no more than the inner method keeps."""
+        return Claims(conservative=False, momentum=self.conserve_momentum, patch=True) & self.inner.claims
 
     def required(self, interface: Interface) -> dict[str, Can]:
         """Forces of the better description, and what the inner method requires of the rest."""

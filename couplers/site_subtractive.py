@@ -34,8 +34,12 @@ class SiteSubtractive(Coupler):
     inner: Coupler = field(default_factory=EnergyBlend)
 
     needs = Can.ENERGY | Can.FORCES | Can.SITE_WEIGHTS
-    claims = Claims(conservative=True, momentum=True, patch=False)
     references = ("10.1021/jp962071j", "arXiv:2512.07693")
+
+    @property
+    def claims(self) -> Claims:
+        """No more than the inner method keeps."""
+        return Claims(conservative=True, momentum=True, patch=False) & self.inner.claims
 
     def required(self, interface: Interface) -> dict[str, Can]:
         """Weighted energies of the pair (and site energies where χ moves), and what the inner method requires of the rest."""

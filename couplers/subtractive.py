@@ -27,8 +27,12 @@ class Subtractive(Coupler):
     inner: Coupler = field(default_factory=EnergyBlend)
 
     needs = Can.ENERGY | Can.FORCES
-    claims = Claims(conservative=True, momentum=True, patch=False)
     references = ("10.1021/jp962071j", "10.1021/cr5004419")
+
+    @property
+    def claims(self) -> Claims:
+        """No more than the inner method keeps."""
+        return Claims(conservative=True, momentum=True, patch=False) & self.inner.claims
 
     def required(self, interface: Interface) -> dict[str, Can]:
         """Energies and forces of the pair, and what the inner method requires of the rest."""

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .region import Can, Query, Region
+from .symbols import require
 from .types import Array, MultiscaleError
 
 
@@ -107,19 +108,8 @@ def align_many(pairs: Sequence[tuple[Region, Region]], symbols: Sequence[Sequenc
     if not len(pairs) or len(pairs) != len(symbols):
         raise MultiscaleError(f"energy zeros need a pair of regions per structure, got {len(pairs)} and {len(symbols)}")
     elements = tuple(dict.fromkeys(s for structure in symbols for s in structure))
-    sites = all(
-        Can.SITE_ENERGIES in r.can and r.n_sites == len(s) for pair, s in zip(pairs, symbols, strict=True) for r in pair
-    )
-    rows, left = [], []
-    for (region, to), structure in zip(pairs, symbols, strict=True):
-        belongs = np.array([[float(s == e) for e in elements] for s in structure])
-        if sites:
-            rows.append(belongs)
-            left.append(_per_atom(region, structure, region.reference) - _per_atom(to, structure, to.reference))
-        else:
-            rows.append(belongs.mean(axis=0, keepdims=True))
-            left.append(np.array([(_total(region) - _total(to)) / len(structure)]))
-    A, b = np.concatenate(rows), np.concatenate(left)
+    belongs = [np.array([[float(s == e) for e in elements] for s in structure]) for structure in symbols]
+    A, b, sites = equations(pairs, belongs)
     if np.linalg.matrix_rank(A) < len(elements):
         raise MultiscaleError(
             f"total energies of {len(pairs)} structures do not tell {', '.join(elements)} apart; add structures of other "
@@ -129,6 +119,39 @@ def align_many(pairs: Sequence[tuple[Region, Region]], symbols: Sequence[Sequenc
     exact = not sites and len(b) == len(elements)
     residual = float("nan") if exact else float(np.abs(b - A @ zeros).max())
     return Alignment({e: float(z) for e, z in zip(elements, zeros, strict=True)}, residual)
+
+
+def equations(pairs: Sequence[tuple[Region, Region]], columns: Sequence[Array]) -> tuple[Array, Array, bool]:
+    """The least squares for a model of the difference of two levels, which is linear in the numbers of every atom.
+
+    Parameters
+    ----------
+    pairs : sequence of (Region, Region)
+        The two levels, for every structure; evaluated at their references by this process alone.
+    columns : sequence of (n_atoms, k) arrays
+        What the model's k coefficients multiply at every atom, for every structure.
+
+    Returns
+    -------
+    rows : (m, k) array
+    left : (m,) array
+        eV; the difference: one per atom where all regions have site energies, else one per structure, per atom of it.
+    sites : bool
+        Which of the two.
+    """
+    sites = all(
+        Can.SITE_ENERGIES in r.can and r.n_sites == len(c) for pair, c in zip(pairs, columns, strict=True) for r in pair
+    )
+    rows, left = [], []
+    for pair, atoms in zip(pairs, columns, strict=True):
+        one, other = (r.evaluate(r.reference, Query(Can.SITE_ENERGIES if sites else Can.ENERGY)) for r in pair)
+        if sites:
+            rows.append(atoms)
+            left.append(one["site_energies"] - other["site_energies"])
+        else:
+            rows.append(atoms.mean(axis=0, keepdims=True))
+            left.append(np.array([(one["energy"] - other["energy"]) / len(atoms)]))
+    return np.concatenate(rows), np.concatenate(left), sites
 
 
 def aligned(
@@ -173,12 +196,14 @@ def zeros_per_atom(symbols: Sequence[str], zeros: Mapping[str, float] | None) ->
     """
     if zeros is None:
         return np.zeros(len(symbols))
-    unknown = sorted(set(symbols) - set(zeros))
-    if unknown:
-        raise MultiscaleError(
-            f"energy zeros are given for {', '.join(zeros)}, but the atoms also contain {', '.join(unknown)}; "
+    require(
+        symbols,
+        zeros,
+        lambda unknown: (
+            f"energy zeros are given for {', '.join(zeros)}, but the atoms also contain {unknown}; "
             "give every element a zero"
-        )
+        ),
+    )
     return np.array([float(zeros[s]) for s in symbols])
 
 
@@ -193,8 +218,4 @@ def _per_atom(region: Region, symbols: Sequence[str], x: Array) -> Array:
             f"{region.describe()} has only a total energy, which does not tell {', '.join(sorted(set(symbols)))} "
             "apart; measure the energy zeros on structures of one element"
         )
-    return np.full(region.n_dofs, float(region.evaluate(x, Query(Can.ENERGY)).energy or 0.0) / region.n_dofs)
-
-
-def _total(region: Region) -> float:
-    return float(region.evaluate(region.reference, Query(Can.ENERGY))["energy"])
+    return np.full(region.n_dofs, float(region.evaluate(x, Query(Can.ENERGY))["energy"]) / region.n_dofs)

@@ -135,6 +135,10 @@ class HybridCalculator(Calculator):
     atom, every counted region offers STRESS, and the energy is their weighted sum. Under mpirun every rank runs the
     same ASE script. The atoms need constraints where the interface's dofs are fixed.
 
+    With ``follow=True`` the members change after the forces of a step have been given, and ASE's integrators use these for both half
+    kicks, at the step's end and at the next one's beginning. Each change thus costs a velocity of ½ Δt (F_new − F_old)/m, an error of
+    first order in Δt; :func:`multiscale.drive.verlet` takes the new forces for the second half and makes none.
+
     Examples
     --------
     >>> from ase.build import bulk
@@ -240,21 +244,19 @@ class HybridCalculator(Calculator):
         return all(not needed & ~interface.regions[r].can and not interface.embeddings[r].offset.any() for r in counted)
 
     def _virial(self, e: Evaluation) -> Array | None:
-        """Σ_r dE_r(w_r)/dε and the share of moving weights, eV; None if the energy is more than that sum."""
+        """Σ_r dE_r(w_r)/dε and what of the forces is not in that sum, eV; None if the energy is more than the sum of the E_r."""
         interface = self.model.interface
         counts = self.model.coupler.count(self.q, interface)
-        want = Can.ENERGY | Can.STRESS | Can.SITE_ENERGIES
+        want = Can.ENERGY | Can.STRESS | Can.FORCES
         answers = self.model.ask(self.q, {r: Query(want, w) for r, w in counts.items()})
-        energy = sum(float(a.energy or 0.0) for a in answers.values())
+        energy = sum(float(a["energy"]) for a in answers.values())
         if e.energy is None or abs(energy - e.energy) > 1e-9 * max(abs(energy), 1.0):
             return None
-        virial: Array = np.sum([np.asarray(a.stress) for a in answers.values()], axis=0)
-        if interface.moving:
-            # Weights fixed in the laboratory do not strain with the matter: the sites move through them.
-            shares = {r: np.asarray(answers[r].site_energies) for r in interface.shared}
-            moving = -interface.weight_forces(self.q, shares).T @ self.q
-            virial = virial + 0.5 * (moving + moving.T)
-        return virial
+        virial: Array = np.sum([np.asarray(a["stress"]) for a in answers.values()], axis=0)
+        # Weights that move do not strain with the cell, so that the forces beyond those at fixed weights do the work of positions alone.
+        within = np.sum([interface.pull(r, a["forces"]) for r, a in answers.items()], axis=0)
+        beyond = -(e.forces - within).T @ self.q
+        return virial + 0.5 * (beyond + beyond.T)
 
     def _follow(self, atoms: ase.Atoms) -> None:
         """Rebuild the model if the atoms' cell has changed."""

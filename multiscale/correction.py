@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .align import equations
 from .neighbours import NeighbourList
-from .region import Can, Query, Region
+from .region import Region
 from .switching import Quintic
-from .types import Array, MultiscaleError
+from .symbols import numbered
+from .types import Array, IntArray, MultiscaleError
 
 #: A coordination number that varies by less than this over all structures cannot be fitted.
 CONSTANT = 1e-3
@@ -163,11 +165,7 @@ def fit_correction(
     at = _references(elements, kinds[0], numbers[0], references)
     design = [_columns(s, n - at[s], len(elements)) for s, n in zip(kinds, numbers, strict=True)]
     _vary(np.concatenate(design), elements)
-    regions = [(high_of(a), low_of(a)) for a in structures]
-    sites = all(
-        Can.SITE_ENERGIES in r.can and r.n_sites == len(a) for a, p in zip(structures, regions, strict=True) for r in p
-    )
-    rows, left = _equations(structures, regions, design, sites)
+    rows, left, sites = equations([(high_of(a), low_of(a)) for a in structures], design)
     k = len(elements)
     if np.linalg.matrix_rank(rows) < rows.shape[1]:
         raise MultiscaleError(
@@ -182,24 +180,7 @@ def fit_correction(
     )  # fmt: skip
 
 
-def _equations(
-    structures: Sequence[Any], regions: Sequence[tuple[Region, Region]], design: Sequence[Array], sites: bool
-) -> tuple[Array, Array]:
-    """Rows and right-hand sides: one per atom, or one per structure, per atom of it."""
-    want = Can.SITE_ENERGIES if sites else Can.ENERGY
-    rows, left = [], []
-    for atoms, pair, columns in zip(structures, regions, design, strict=True):
-        high, low = (r.evaluate(np.asarray(atoms.positions), Query(want)) for r in pair)
-        if sites:
-            rows.append(columns)
-            left.append(high["site_energies"] - low["site_energies"])
-        else:
-            rows.append(columns.mean(axis=0, keepdims=True))
-            left.append(np.array([(high["energy"] - low["energy"]) / len(atoms)]))
-    return np.concatenate(rows), np.concatenate(left)
-
-
-def _columns(s: Array, departure: Array, k: int) -> Array:
+def _columns(s: IntArray, departure: Array, k: int) -> Array:
     """The linear model's columns for every atom (n, k + k²): its element, then its neighbours by its element."""
     mine = np.eye(k)[s]
     return np.concatenate([mine, np.einsum("is,ix->isx", mine, departure).reshape(len(s), k * k)], axis=1)
@@ -217,7 +198,7 @@ def _vary(columns: Array, elements: tuple[str, ...]) -> None:
 
 
 def _references(
-    elements: tuple[str, ...], kind: Array, numbers: Array, given: Mapping[str, Mapping[str, float]] | None
+    elements: tuple[str, ...], kind: IntArray, numbers: Array, given: Mapping[str, Mapping[str, float]] | None
 ) -> Array:
     if given is not None:
         return np.array([[float(given[s][X]) for X in elements] for s in elements])
@@ -234,12 +215,12 @@ def _residual(left: Array) -> Residual:
     return Residual(float(np.sqrt(np.mean(left**2))), float(np.abs(left).max()))
 
 
-def _index(symbols: Sequence[str], elements: Sequence[str]) -> Any:
-    number = {s: i for i, s in enumerate(elements)}
-    unknown = sorted(set(symbols) - set(number))
-    if unknown:
-        raise MultiscaleError(
-            f"the environment is described by {', '.join(elements)}, but the atoms also contain {', '.join(unknown)}; "
+def _index(symbols: Sequence[str], elements: Sequence[str]) -> IntArray:
+    return numbered(
+        symbols,
+        elements,
+        lambda unknown: (
+            f"the environment is described by {', '.join(elements)}, but the atoms also contain {unknown}; "
             "fit it with structures of all elements"
-        )
-    return np.array([number[s] for s in symbols], dtype=np.int64)
+        ),
+    )

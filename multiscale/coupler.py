@@ -41,6 +41,12 @@ class Claims:
     momentum: bool
     patch: bool
 
+    def __and__(self, other: Claims) -> Claims:
+        """What both promise: a method that wraps another promises no more than that one keeps."""
+        return Claims(
+            self.conservative and other.conservative, self.momentum and other.momentum, self.patch and other.patch
+        )
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -69,6 +75,7 @@ class Coupler(ABC):
     needs : Can
         What every region it evaluates must offer.
     claims : Claims
+        Or a property, where they depend on the settings.
     frames : tuple of str
         Where the weights may live: in the reference, or also in the current configuration (moving regions).
     references : tuple of str
@@ -77,8 +84,12 @@ class Coupler(ABC):
 
     frames: ClassVar[tuple[str, ...]] = ("reference", "current")
     needs: Can
-    claims: Claims
     references: tuple[str, ...] = ()
+
+    @property
+    @abstractmethod
+    def claims(self) -> Claims:
+        """What it promises."""
 
     def required(self, interface: Interface) -> dict[str, Can]:
         """What each region it evaluates must offer: ``needs``, and site energies where weights move."""

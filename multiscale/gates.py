@@ -191,7 +191,7 @@ def overlays(interface: Interface) -> None:
             what = "has shrunk to nothing" if nothing else "has no core"
             raise MultiscaleError(
                 f"the overlay '{name}' {what}: the region's nearest atom lies {d.min():.3g} Å outside its core set, which has a zone of "
-                f" {overlay.width:.3g} Å; enlarge the shape or move it over the region, or set strict=False to study it"
+                f"{overlay.width:.3g} Å; enlarge the shape or move it over the region, or set strict=False to study it"
             )
 
 

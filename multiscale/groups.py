@@ -48,6 +48,15 @@ class Groups:
                 f"groups need disjoint, non-empty members, got {len(self.members)} groups of {len(flat)} dofs, {len(set(flat))} of them "
                 "different; name every shared dof in one group at most"
             )
+        if min(flat) < 0:
+            raise MultiscaleError(
+                f"groups name the shared dof {min(flat)}, but dofs are counted from 0; give numbers of 0 or more"
+            )
+        if len(self.shares) != len(self.members):
+            raise MultiscaleError(
+                f"{len(self.members)} groups were given the shares of {len(self.shares)}; give every group its own, or use Groups.by_mass "
+                "or Groups.by_first"
+            )
         fits = [len(m) == len(s) and abs(sum(s) - 1.0) < 1e-9 for m, s in zip(self.members, self.shares, strict=True)]
         if not all(fits):
             raise MultiscaleError(
@@ -60,6 +69,12 @@ class Groups:
         """Groups at their centres of mass; ``masses`` (n_q,) in amu."""
         groups = tuple(tuple(int(k) for k in m) for m in members)
         m = np.asarray(masses, dtype=float)
+        outside = [k for g in groups for k in g if not 0 <= k < len(m)]
+        if outside:
+            raise MultiscaleError(
+                f"groups name the shared dof {outside[0]}, but there are masses of {len(m)}; give one mass for every shared "
+                "dof, and numbers between 0 and the last of them"
+            )
         shares = tuple(tuple((m[list(g)] / m[list(g)].sum()).tolist()) for g in groups)
         return cls(groups, shares)
 

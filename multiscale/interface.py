@@ -124,7 +124,7 @@ class Interface:
     def weights(self, q: Array) -> dict[str, Array]:
         """Site weights (n_sites,) of every sharing region at q."""
         # Copies: what couplers do with them must not change what is kept.
-        return {r: w.copy() for r, w in self._shares(q).items()} if self.moving else dict(self._weights)
+        return {r: w.copy() for r, w in (self._shares(q) if self.moving else self._weights).items()}
 
     def dof_weights(self, name: str, q: Array) -> Array:
         """The region's share (n_dofs,) at its dofs rather than its sites; for force blending."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .groups import Groups
-from .partition import Frame
+from .partition import Frame, gradient_in, switched
 from .shapes import Shape
 from .switching import Quintic, Switch
 from .types import Array, MultiscaleError
@@ -77,26 +77,23 @@ class Overlay:
 
     def __call__(self, X: Array, q: Array | None = None) -> Array:
         """χ (n,) at the points X (n, 3); q holds the seeds."""
-        d = self.shape.value(X, q, beyond=self.width)
-        return self.switch(d / self.width) if self.width > 0 else np.where(d <= 0, 1.0, 0.0)
+        return switched(self.shape, self.width, self.switch, X, q)[0]
 
     def gradient(self, X: Array, q: Array | None = None) -> Array:
         """∇χ (n, 3) in 1/Å with respect to the points; zero outside the zone."""
-        if self.width == 0:
-            return np.zeros((len(X), 3))
-        d = self.shape.value(X, q, beyond=self.width)
-        zone, out = np.flatnonzero((d > 0) & (d < self.width)), np.zeros((len(X), 3))
+        _, zone, slope = switched(self.shape, self.width, self.switch, X, q)
+        out = np.zeros((len(X), 3))
         if len(zone):
-            grad = self.shape.distance(X[zone], q)[1] if self.shape.local else self.shape.distance(X, q)[1][zone]
-            out[zone] = (self.switch.d1(d[zone] / self.width) / self.width)[:, None] * grad
+            out[zone] = slope[:, None] * gradient_in(self.shape, zone, X, q)
         return out
 
     def pull_seeds(self, X: Array, q: Array, cotangent: Array) -> Array:
         """Σ_n cotangent_n ∂χ(X_n)/∂q through the seeds; (n_q, 3)."""
-        if self.width == 0 or not self.shape.rides_on():
+        if not self.shape.rides_on():
             return np.zeros_like(q)
-        slope = cotangent * self.switch.d1(self.shape.value(X, q, beyond=self.width) / self.width) / self.width
+        _, zone, slope = switched(self.shape, self.width, self.switch, X, q)
         if self.shape.local:
-            zone = np.flatnonzero(slope)
-            return self.shape.pull_seeds(X[zone], q, slope[zone])
-        return self.shape.pull_seeds(X, q, slope)
+            return self.shape.pull_seeds(X[zone], q, cotangent[zone] * slope)
+        whole = np.zeros(len(X))
+        whole[zone] = cotangent[zone] * slope
+        return self.shape.pull_seeds(X, q, whole)

@@ -152,15 +152,14 @@ class Nested(Partition):
 
     def compact(self, X: Array, q: Array | None = None) -> Compact:
         """Polynomials and gradients are worked out in the zones alone: most points lie outside all of them."""
-        switches = [self._switch(shape, width, X, q) for _, shape, width in self.levels]
+        switches = [switched(shape, width, self.switch, X, q) for _, shape, width in self.levels]
         rows = _union([zone for _, zone, _ in switches])
         left, left_grad = np.ones(len(X)), np.zeros((len(rows), 3))
         weights, slopes = {}, {}
         for (name, shape, _), (s, zone, ds) in zip(self.levels, switches, strict=True):
             s_grad = np.zeros((len(rows), 3))
             if len(zone):
-                grad = shape.distance(X[zone], q)[1] if shape.local else shape.distance(X, q)[1][zone]
-                s_grad[np.searchsorted(rows, zone)] = ds[:, None] * grad
+                s_grad[np.searchsorted(rows, zone)] = ds[:, None] * gradient_in(shape, zone, X, q)
             before, inside = left[rows, None], s[rows, None]
             weights[name], slopes[name] = left * s, left_grad * inside + before * s_grad
             left_grad = left_grad * (1.0 - inside) - before * s_grad
@@ -168,29 +167,12 @@ class Nested(Partition):
         weights[self.regions[-1]], slopes[self.regions[-1]] = left, left_grad
         return weights, rows, slopes
 
-    def _switch(self, shape: Shape, width: float, X: Array, q: Array | None) -> tuple[Array, IntArray, Array]:
-        """One level's s (n,), the numbers of the points in its zone (m,) and ds/dd (m,) in 1/Å there; elsewhere it is zero."""
-        d = shape.value(X, q, beyond=width)
-        if np.isnan(np.sum(d)):
-            raise MultiscaleError(
-                f"{type(shape).__name__} gave distances that are not numbers at {int(np.isnan(d).sum())} points; "
-                "look at its seeds and parameters"
-            )
-        s: Array = (d <= 0).astype(float)
-        if width == 0:
-            return s, np.zeros(0, dtype=np.int64), np.zeros(0)
-        zone = np.flatnonzero((d > 0) & (d < width))
-        t = d[zone] / width
-        s[zone] = self.switch(t)
-        ds: Array = self.switch.d1(t) / width
-        return s, zone, ds
-
     def pull_seeds(self, X: Array, q: Array, cotangents: Mapping[str, Array]) -> Array:
         """Reverse sweep through the levels: what the outer ones take depends on every inner switch."""
         out = np.zeros_like(q)
         if not self.rides_on_seeds or len(X) == 0:
             return out
-        switches = [self._switch(shape, width, X, q) for _, shape, width in self.levels]
+        switches = [switched(shape, width, self.switch, X, q) for _, shape, width in self.levels]
         lefts = np.cumprod([np.ones(len(X))] + [1.0 - s for s, _, _ in switches], axis=0)
         behind = np.asarray(cotangents.get(self.regions[-1], np.zeros(len(X))), dtype=float)
         for k in reversed(range(len(self.levels))):
@@ -203,6 +185,35 @@ class Nested(Partition):
                 out += shape.pull_seeds(X, q, lefts[k] * (c - behind) * slope)
             behind = c * s + behind * (1.0 - s)
         return out
+
+
+def switched(shape: Shape, width: float, switch: Switch, X: Array, q: Array | None) -> tuple[Array, IntArray, Array]:
+    """s(d/width) (n,) of a shape's distance at points, the numbers (m,) of those in its zone and ds/dd (m,) in 1/Å there; else it is zero.
+
+    Raises
+    ------
+    MultiscaleError
+        If distances are not numbers.
+    """
+    d = shape.value(X, q, beyond=width)
+    if np.isnan(np.sum(d)):
+        raise MultiscaleError(
+            f"{type(shape).__name__} gave distances that are not numbers at {int(np.isnan(d).sum())} points; "
+            "look at its seeds and parameters"
+        )
+    s: Array = (d <= 0).astype(float)
+    if width == 0:
+        return s, np.zeros(0, dtype=np.int64), np.zeros(0)
+    zone = np.flatnonzero((d > 0) & (d < width))
+    t = d[zone] / width
+    s[zone] = switch(t)
+    ds: Array = switch.d1(t) / width
+    return s, zone, ds
+
+
+def gradient_in(shape: Shape, zone: IntArray, X: Array, q: Array | None) -> Array:
+    """∇d (m, 3) of a shape at some of the points."""
+    return shape.distance(X[zone], q)[1] if shape.local else shape.distance(X, q)[1][zone]
 
 
 def _union(sets: Sequence[IntArray]) -> IntArray:

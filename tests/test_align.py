@@ -15,7 +15,7 @@ from ase.calculators.emt import EMT
 
 from couplers import EnergyBlend
 from multiscale import HybridModel, Interface, Nested, SmoothUnion
-from multiscale.align import align, align_many, aligned
+from multiscale.align import align, align_many, aligned, bulk_energy_zeros
 from multiscale.calculator import RegionCalculator
 from multiscale.correction import coordination, fit_correction
 from multiscale.drive import verlet
@@ -50,6 +50,17 @@ def of(model, **more):
 
 def emt(zero=None, scale=1.0):
     return lambda atoms: QMRegion(atoms, EMT, energy_zero=zero, energy_scale=scale)
+
+
+def test_a_region_that_returns_no_energy_has_no_zero():
+    """An energy that was asked for and is not there is an error, not 0 eV."""
+
+    class Mute(QMRegion):
+        def evaluate(self, x, query):
+            return Answer()
+
+    with pytest.raises(MultiscaleError, match="has no energy"):
+        bulk_energy_zeros(Mute(CRYSTAL, EMT), CRYSTAL.get_chemical_symbols())
 
 
 def alloys():
@@ -144,6 +155,16 @@ def test_a_linear_difference_is_found_exactly():
         assert again.offsets == pytest.approx(first.offsets, abs=1e-9)
         assert again.slopes == pytest.approx(first.slopes, abs=1e-9)
         assert again.after.largest < 1e-9 < 1e-3 < again.before.largest
+
+
+def test_what_offsets_and_slopes_leave_at_300_K():
+    """Structures rattled by 0.076 Å: the numbers of docs/preconditions.md."""
+    rng = np.random.default_rng(1)
+    rattled = [CRYSTAL * (2, 2, 2), vacancy(), SLAB.copy()]
+    for atoms in rattled:
+        atoms.positions += rng.normal(0, 0.076, atoms.positions.shape)
+    fit = fit_correction(of(HIGH), of(LOW), rattled, **RANGE)
+    assert fit.before.rms == pytest.approx(0.0416, abs=1e-4) and fit.after.rms == pytest.approx(0.0078, abs=1e-4)
 
 
 class TwoLayers(SiteModel):

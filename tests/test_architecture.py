@@ -12,6 +12,7 @@ FEM = ("multiscale/continuum/*", "multiscale/regions/continuum.py")
 DOORS = {
     # dolfinx_compat imports torch for the order alone: torch has to come first.
     "torch": (
+        "multiscale/benchmark.py",
         "multiscale/models/*",
         "multiscale/learning/*",
         "multiscale/regions/ml.py",

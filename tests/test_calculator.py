@@ -13,13 +13,14 @@ from ase.constraints import FixAtoms
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS, FIRE
 
-from couplers import EnergyBlend, ForceBlend, GhostCorrected
-from multiscale import HybridModel, Interface, Nested, Sphere
+from couplers import AdaptivePartitioning, EnergyBlend, ForceBlend, GhostCorrected, SiteSubtractive
+from multiscale import HybridModel, Interface, Nested, Overlay, Sphere
+from multiscale.adaptive import subset_regions
 from multiscale.calculator import HybridCalculator, RegionCalculator, atom_dofs
 from multiscale.drive import relax, verlet
 from multiscale.embedding import select
+from multiscale.groups import Groups
 from multiscale.models import StillingerWeber
-from multiscale.region import Can, Query
 from multiscale.regions.chain import ChainElements, ChainRegion
 from multiscale.regions.ml import MLRegion
 from multiscale.shapes import Slab, SmoothUnion
@@ -27,6 +28,8 @@ from multiscale.testing.problems import chain
 from multiscale.types import MultiscaleError
 
 SILICON = bulk("Si", a=5.431, cubic=True) * (2, 2, 2)
+#: The atom nearest to the middle of the box.
+SEED = int(np.argmin(np.linalg.norm(SILICON.positions - 0.5 * SILICON.cell.lengths(), axis=1)))
 
 
 def mixed(cell=None, frame="reference", coupler=None, core=None):
@@ -164,18 +167,53 @@ def test_dynamics_is_that_of_our_verlet():
     assert np.abs(atoms.get_velocities() - ours.velocities).max() < 1e-10
 
 
+def cluster(model, dofs):
+    """Some of the atoms in vacuum."""
+    part = SILICON[dofs]
+    part.set_pbc(False)
+    return MLRegion(model, part), select(dofs, len(SILICON))
+
+
+def site_wise():
+    """A cluster in both variants; the overlay rides on an atom, so that each weight depends on two of them."""
+    dofs = np.flatnonzero(np.linalg.norm(SILICON.positions - SILICON.positions[SEED], axis=1) < 5.0)
+    regions = {"qm": cluster(StillingerWeber(25.0), dofs), "ml_qm": cluster(StillingerWeber(), dofs)}
+    overlay = Overlay(SmoothUnion((SEED,), 1.0), 3.0, frame="current")
+    return laid_over(regions, {"qm": overlay}, SiteSubtractive())
+
+
+def subsets():
+    """The seed, and its neighbours one by one."""
+    near = np.flatnonzero(np.linalg.norm(SILICON.positions - SILICON.positions[SEED], axis=1) < 4.5)
+    overlay = Overlay(SmoothUnion((SEED,), 1.5), 2.0, frame="current", groups=Groups(tuple((int(k),) for k in near)))
+    make = [lambda d, m=m: cluster(m, d) for m in (StillingerWeber(25.0), StillingerWeber())]
+    found = subset_regions(overlay, SILICON.positions, *make, always=[SEED], margin=0.2)
+    return laid_over(found.regions, {"adaptive": overlay}, AdaptivePartitioning())
+
+
+def laid_over(regions, overlays, coupler):
+    regions = {"low": MLRegion(StillingerWeber(), SILICON), **regions}
+    return HybridModel(Interface(SILICON.positions, regions, Nested([], rest="low"), overlays=overlays), coupler)
+
+
 @pytest.mark.parametrize(
-    ("frame", "core"),
-    [("reference", None), ("current", None), ("current", SmoothUnion((20, 43), 2.0))],
-    ids=["material", "laboratory", "seeds"],
+    "make",
+    [
+        mixed,
+        lambda: mixed(frame="current"),
+        lambda: mixed(frame="current", core=SmoothUnion((20, 43), 2.0)),
+        site_wise,
+        subsets,
+    ],
+    ids=["material", "laboratory", "seeds", "site-wise, riding", "subsets, riding"],
 )
-def test_stress_is_the_strain_derivative(frame, core):
-    """The weights of the material are rebuilt with the cell; they stay at their atoms, those of the laboratory do not."""
+def test_stress_is_the_strain_derivative(make):
+    """The weights of the material stay at their atoms, those of the laboratory do not, and those that ride strain with the atoms."""
     atoms = rattled(0.05)
-    model = mixed(frame=frame, core=core)
+    model = make()
     atoms.calc = HybridCalculator(model)
     stress = atoms.get_stress(voigt=False)
-    w = model.interface.weights(SILICON.positions)
+    known = model.interface
     for i, j in ((0, 0), (1, 2), (0, 1)):
         ends = []
         for s in (1e-5, -1e-5):
@@ -183,9 +221,9 @@ def test_stress_is_the_strain_derivative(frame, core):
             deform[i, j] += 0.5 * s
             deform[j, i] += 0.5 * s
             q, box = atoms.positions @ deform, atoms.cell.array @ deform
-            regions = {r: m.with_cell(box) for r, m in model.interface.regions.items()}
-            weights = model.interface.weights(q) if frame == "current" else w
-            ends.append(sum(regions[r].evaluate(q, Query(Can.ENERGY, weights[r])).energy for r in regions))
+            regions = {r: (m.with_cell(box), known.embeddings[r]) for r, m in known.regions.items()}
+            strained = Interface(known.reference, regions, known.partition, overlays=known.overlays)
+            ends.append(HybridModel(strained, model.coupler).evaluate(q).energy)
         assert stress[i, j] == pytest.approx((ends[0] - ends[1]) / 2e-5 / atoms.get_volume(), abs=1e-7)
 
 

@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from couplers import EnergyBlend
-from multiscale import HybridModel, Interface, Nested, Sphere
+from multiscale import HybridModel, Interface, Nested, Ranks, Sphere
 from multiscale.align import align
 from multiscale.descriptors import DescriptorField, RegionDescriptor
 from multiscale.models import StillingerWeber
@@ -17,6 +17,7 @@ from multiscale.models.descriptors import CentroSymmetry, Coordination
 from multiscale.region import Can, Query
 from multiscale.regions.ml import MLRegion
 from multiscale.shapes import SmoothUnion, Union
+from multiscale.testing.threads import on_ranks
 from multiscale.types import MultiscaleError, Team
 
 LOW, HIGH = StillingerWeber(), StillingerWeber(25.0, epsilon=1.05 * 2.1683)
@@ -31,11 +32,11 @@ def field(atoms=SILICON, model=None, low=0.15, high=0.55, radius=5.0, length=4.0
     return DescriptorField(region, low, high, radius=radius, length=length, cell=CELL, pbc=atoms.pbc, **more)
 
 
-def blended(shape, atoms=SILICON, width=4.0):
+def blended(shape, atoms=SILICON, width=4.0, world=None):
     zeros = align(MLRegion(HIGH, SILICON), MLRegion(LOW, SILICON), SILICON.get_chemical_symbols()).zeros
     regions = {"high": MLRegion(HIGH, atoms, energy_zero=zeros), "low": MLRegion(LOW, atoms)}
     partition = Nested([("high", shape, width)], rest="low", frame="current")
-    return HybridModel(Interface(atoms.positions, regions, partition), EnergyBlend())
+    return HybridModel(Interface(atoms.positions, regions, partition), EnergyBlend(), Ranks(world=world))
 
 
 def worst_force_error(model, q, atoms, h=1e-4):
@@ -131,6 +132,20 @@ def test_energy_and_momentum_of_a_driven_region():
     assert ((w > 0) & (w < 1)).mean() > 0.9
     assert worst_force_error(model, Q, (0, 7, 50, 100, 150, 215)) <= 1e-6
     assert np.abs(model.evaluate(Q).forces.sum(axis=0)).max() <= 1e-12 * len(Q)
+
+
+def test_a_driven_region_does_not_depend_on_the_number_of_ranks():
+    """The descriptor is evaluated whole on every rank, the regions in shares."""
+    alone = blended(field()).evaluate(Q)
+    for e in on_ranks(2, lambda world: blended(field(), world=world).evaluate(Q)):
+        assert e.energy == pytest.approx(alone.energy, rel=1e-12)
+        assert np.abs(e.forces - alone.forces).max() <= 1e-12 * np.abs(alone.forces).max()
+
+
+def test_the_field_of_a_crystal_at_300_K():
+    """The number by which docs/moving_regions.md chooses thresholds."""
+    phi = field(radius=6.0).field(Q, Q)
+    assert (phi.mean(), phi.std()) == pytest.approx((0.35, 0.08), abs=0.005)
 
 
 def test_an_open_body_feels_no_torque():

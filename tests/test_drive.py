@@ -133,6 +133,9 @@ def test_dynamics_needs_masses():
     q = model.interface.reference
     with pytest.raises(MultiscaleError, match="positive mass on every shared dof, but dof 64"):
         next(verlet(model, q, np.zeros_like(q), dt=0.01, steps=1))
+    heavy = np.where(np.arange(len(q)) == 3, np.inf, 1.0)
+    with pytest.raises(MultiscaleError, match="dof 3 has inf.* fixed in the interface"):
+        next(verlet(model, q, np.zeros_like(q), dt=0.01, steps=1, masses=heavy))
     assert chain().model(EnergyBlend()).interface.masses() == pytest.approx(1.0)
 
 

@@ -16,6 +16,7 @@ from multiscale.drive import (
     thermal_velocities,
     verlet,
 )
+from multiscale.drive.dynamics import _Bath
 from multiscale.drive.thermal import KB
 from multiscale.regions.chain import ChainRegion, MorsePair
 from multiscale.testing.problems import chain
@@ -73,6 +74,15 @@ def test_the_thermostat_gives_its_temperature_to_light_and_heavy():
                 seen[name].append(kinetic_temperature(M[who], s.velocities[who], moving=len(who)))
     for name, values in seen.items():
         assert np.mean(values) == pytest.approx(T, rel=0.06), name
+
+
+@pytest.mark.parametrize("friction", [0.5, np.linspace(0.0, 2.0, N)], ids=["one", "per dof"])
+def test_noise_and_friction_balance(friction):
+    """Fluctuation and dissipation: m noise² = (1 − c²) kT, which keeps m⟨v²⟩ = kT whatever the friction; held components get none."""
+    found = _Bath.of(M[:, None], ~FIXED, 0.05, T, friction, 7)
+    keep = np.exp(-0.05 * np.broadcast_to(friction, N))
+    assert np.allclose(found.keep[:, 0], keep, rtol=1e-15) and not found.noise[FIXED].any()
+    assert np.allclose(found.noise[:, 0] ** 2 * M, (1.0 - keep**2) * KB * T, rtol=1e-13, atol=0.0)
 
 
 def test_what_the_bath_puts_in_is_booked():
@@ -138,6 +148,21 @@ def test_the_shadow_energy_is_conserved_to_fourth_order():
     assert total[0] / total[1] == pytest.approx(4.0, rel=0.1)
     assert shadow[0] / shadow[1] == pytest.approx(16.0, rel=0.25)
     assert shadow[1] < 0.05 * total[1]
+
+
+def test_held_ends_have_no_part_in_the_shadow_energy():
+    """A stretched open chain whose ends are held: the forces on these, if they counted, would make it wander as dt²."""
+    q, held = X * 1.05, FIXED.copy()
+    held[[0, -1]] = True
+    model = HybridModel(Interface(q, {"all": ChainRegion(q)}, Nested([], rest="all"), held), EnergyBlend())
+    v = thermal_velocities(M, 2 * T, 1, fixed=held)
+    spread = {"held": [], "loose": []}
+    for dt in (0.1, 0.05):
+        steps = list(verlet(model, q, v, dt=dt, steps=round(30 / dt), masses=M))
+        for name, mask in (("held", held), ("loose", None)):
+            spread[name].append(np.std(record_energy(steps, M, dt, fixed=mask).shadow))
+    assert spread["held"][0] / spread["held"][1] == pytest.approx(16.0, rel=0.25)
+    assert spread["loose"][0] / spread["loose"][1] == pytest.approx(4.0, rel=0.1)
 
 
 def test_a_planted_heating_is_measured():

@@ -5,12 +5,13 @@ A pulse runs through a chain of Morse bonds; the stretched bonds are the core of
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from couplers import EnergyBlend, ForceMixing, Subtractive
+from couplers import EnergyBlend, ForceMixing, GhostCorrected, Subtractive
 from multiscale import HybridModel, Interface, Nested, Overlay, Ranks, Sphere
 from multiscale.checkpoint import Checkpoint, load, save
 from multiscale.drive import Follow, Within, agree, relax, verlet, watch
@@ -235,6 +236,78 @@ def test_relaxation_restarts_where_members_change():
     assert list(relax(held, start, fmax=1e-8, follow=False))[-1].converged and held.membership == members
 
 
+class Forceful:
+    """The plain model, which has lost its energy."""
+
+    def __init__(self, q):
+        self._inner = plain(q)
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    def evaluate(self, q):
+        return replace(self._inner.evaluate(q), energy=None, parts={})
+
+
+def test_relaxation_asks_anew_whether_there_is_an_energy():
+    """After a change to a model without an energy the walk is that of such a model from there on; the other way round too."""
+    strain = 0.15 * np.sin(np.arange(N) / 3.0)[:, None] * [1, 0, 0]
+    for first, then in ((built(), Forceful), (lambda q, members: Forceful(q), plain)):
+        model = Follow(first, lambda q: around(q, 40.0) & (np.abs(q - X).max() > 0.14), X + strain,
+                       inner=3.5 * A, outer=6.5 * A, empty=then)  # fmt: skip
+        steps = list(relax(model, X + strain, fmax=1e-8))
+        (change,) = [k for k, s in enumerate(steps) if s.event]
+        alone = list(relax(then(X), steps[change].q, fmax=1e-8))
+        assert len(alone) > 3 and steps[-1].converged
+        assert (steps[-1].energy is None) == (then is Forceful) != (steps[0].energy is None)
+        assert all(np.array_equal(a.q, b.q) for a, b in zip(steps[change + 1 :], alone[1:], strict=True))
+
+
+def test_an_energy_that_vanishes_on_the_way_is_an_error():
+    class Vanishing(Forceful):
+        def evaluate(self, q):
+            return self._inner.evaluate(q) if np.array_equal(q, START) else super().evaluate(q)
+
+    with pytest.raises(MultiscaleError, match="gave an energy and then none"):
+        list(relax(Vanishing(X), START))
+
+
+def corrected(q, members):
+    return HybridModel(built()(q, members).interface, GhostCorrected(inner=Subtractive()))
+
+
+def test_new_members_are_prepared_where_the_old_ones_were():
+    """At the state of the preparation the corrected forces are those of the cheaper model alone, whoever the members are."""
+    place = [40.0]
+
+    def fresh():
+        return Follow(corrected, lambda q: around(q, place[0]), X, inner=3.5 * A, outer=6.5 * A)
+
+    model, predicted = fresh(), X * 1.02
+    want = plain(X).evaluate(predicted).forces
+    unprepared = model.evaluate(predicted).forces
+    model.prepare(predicted)
+    kept = model.snapshot()
+    place[0] = 44.0
+    assert model.update(START)
+    assert np.abs(model.evaluate(predicted).forces - want).max() < 1e-12 < 1e-2 < np.abs(unprepared - want).max()
+    # Anew from a snapshot; a state before the change; with the same members prepared elsewhere; and never prepared.
+    again = fresh()
+    again.restore(model.snapshot())
+    assert np.array_equal(again.evaluate(START).forces, model.evaluate(START).forces)
+    again.restore(kept)
+    assert 33 in again.membership and np.abs(again.evaluate(predicted).forces - want).max() < 1e-12
+    again.prepare(X)
+    again.restore(kept)
+    assert np.abs(again.evaluate(predicted).forces - want).max() < 1e-12
+    place[0] = 40.0
+    again = fresh()
+    never = again.snapshot()
+    again.prepare(predicted)
+    again.restore(never)
+    assert np.array_equal(again.evaluate(predicted).forces, unprepared)
+
+
 def test_relaxation_that_goes_round_in_circles_ends():
     turn = [0]
 
@@ -324,6 +397,24 @@ def test_it_does_not_depend_on_the_number_of_ranks():
         for q, energy, members, booked in answers:
             assert np.array_equal(q, answers[0][0]) and (members, booked) == answers[0][2:]
             assert np.abs(q - alone.q).max() < 1e-12 and energy == pytest.approx(alone.energy, rel=1e-13)
+
+
+def test_one_rank_decides_about_the_members():
+    """Ranks whose distances fall on either side of ``inner`` and ``outer`` have the same members and agree whether these fit."""
+
+    def work(world):
+        q, place, ranks = X * (1.0 + 1e-9 * world.rank), [40], Ranks(world=world)
+        # On rank 0 alone the sixth neighbour is within ``outer``, and the fourth, where the core has come to, within ``inner``.
+        model = Follow(
+            built(ranks), lambda q: np.arange(N) == place[0], q, inner=4 * A + 1e-9, outer=6 * A + 1e-9, ranks=ranks
+        )
+        first = model.membership
+        place[0] = 43
+        return first, model.buffer(q), model.fits(q), model.update(q), model.membership
+
+    alone = on_ranks(1, work)[0]
+    assert [len(alone[k]) for k in (0, 4)] == [13, 13] and not alone[2] and alone[3]
+    assert on_ranks(3, work) == [alone] * 3
 
 
 def test_methods_without_an_energy_follow_without_booking():

@@ -168,6 +168,28 @@ def test_force_mixing_conserves_momentum_and_the_core():
     assert np.abs(f[chi == 0] - region(LOW).evaluate(Q, Query()).forces[chi == 0]).max() == 0.0
 
 
+def test_force_mixing_by_mass_gives_the_core_one_acceleration():
+    """Of two masses: what is taken off a force is χ times the mass, in one proportion for all, and momentum is conserved."""
+    atoms = SILICON.copy()
+    masses = np.where(np.arange(len(X)) % 3, 28.085, 2.014)
+    atoms.set_masses(masses)
+    part = atoms[CLUSTER]
+    part.set_pbc(False)
+    regions = {"low": MLRegion(LOW, atoms), "qm": (MLRegion(HIGH, part), select(CLUSTER, len(X)))}
+    overlay = Overlay(core("seed", 3.0), ZONE, frame="current")
+    interface = Interface(X, regions, Nested([], rest="low"), overlays={"qm": overlay})
+    assert np.array_equal(interface.masses(), masses) and np.array_equal(regions["qm"][0].masses(), masses[CLUSTER])
+    couplers = [ForceMixing(), ForceMixing(conserve_momentum=True, spread="mass")]
+    f, g = (HybridModel(interface, c).evaluate(Q).forces for c in couplers)
+    chi = interface.overlay_weights("qm", Q)
+    whole = np.flatnonzero(chi == 1.0)
+    taken = ((f - g) / masses[:, None])[whole]
+    assert len(whole) >= 5 and len(set(masses[whole])) == 2 and np.abs(taken).max() > 1e-5
+    assert np.abs(taken - taken[0]).max() < 1e-15 + 1e-12 * np.abs(taken).max()
+    assert np.abs(f - g - np.outer(chi * masses / (chi @ masses), f.sum(axis=0))).max() < 1e-13
+    assert np.linalg.norm(g.sum(axis=0)) <= 1e-12 * len(X)
+
+
 def swept(coupler, switch, h):
     """Largest jump of the slope of all forces while the zone's outer edge sweeps over an atom in steps of h Å."""
     n = len(X)
@@ -206,7 +228,7 @@ def test_smoothness_as_an_atom_enters(switch, coupler, ratio):
 
 
 def test_surface_errors_cancel_as_far_as_the_cheaper_model_knows_them():
-    """A bare cluster no larger than the zone: its surface spoils the weighted energy by 4.8 eV, the difference by 0.22."""
+    """A bare cluster no larger than the zone: its surface spoils the weighted energy by 4.796 eV, the difference by 0.215."""
     dofs = np.flatnonzero(np.linalg.norm(X - X[SEED], axis=1) < CORE + ZONE)
     chi = Overlay(core("seed"), ZONE, frame="current")(Q[dofs], Q)
 
@@ -220,6 +242,7 @@ def test_surface_errors_cancel_as_far_as_the_cheaper_model_knows_them():
     alone = abs(chi @ (bare[HIGH] - whole[HIGH]))
     pair = abs(chi @ ((bare[HIGH] - bare[LOW]) - (whole[HIGH] - whole[LOW])))
     assert alone > 1.0 and pair < 0.1 * alone
+    assert alone == pytest.approx(4.796, abs=5e-4) and pair == pytest.approx(0.2150, abs=5e-4)
 
 
 @pytest.mark.parametrize("mode", ["site-wise, riding", "energy blend"])
@@ -250,6 +273,7 @@ def test_virtual_work_shows_that_force_mixing_has_no_energy():
     )
     found = virtual_work(model, path, closed=True, tolerance=1e-5)
     assert abs(found.circulation) > 1e-3 > 100 * found.circulation_error
+    assert found.circulation == pytest.approx(0.0153, abs=5e-5) and found.relative == pytest.approx(0.0031, abs=5e-5)
     with pytest.raises(MultiscaleError, match="closed path needs 3"):
         virtual_work(model, path[:2], closed=True)
     with pytest.raises(MultiscaleError, match="the same; leave one of them out"):
@@ -392,8 +416,22 @@ def test_what_adaptive_partitioning_refuses():
         HybridModel(interface, AdaptivePartitioning())
     with pytest.raises(MultiscaleError, match="weighs groups, not the dofs"):
         interface.overlay_weights("adaptive", L)
-    with pytest.raises(MultiscaleError, match="disjoint"):
-        Groups(((0, 1), (1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Groups(((0, 1), (1, 2))), "disjoint"),
+        (lambda: Groups(((0, 1), (2, -1))), "the shared dof -1, but dofs are counted from 0"),
+        (lambda: Groups(((0, 1), (2,)), ((0.5, 0.5),)), "2 groups were given the shares of 1"),
+        (lambda: Groups(((0, 1),), ((1.0,),)), "one number per member and sum to one"),
+        (lambda: Groups.by_mass([(0, 1), (2, 3)], [1.0, 1.0, 1.0]), "shared dof 3, but there are masses of 3"),
+        (lambda: Groups.by_mass([(0, -1)], [1.0, 1.0]), "shared dof -1, but there are masses of 2"),
+    ],
+)
+def test_groups_that_do_not_fit_are_refused(make, says):
+    with pytest.raises(MultiscaleError, match=says):
+        make()
 
 
 # -- overlays that cannot work --------------------------------------------------------------------------------
@@ -412,7 +450,7 @@ def test_overlays_are_refused_before_anything_runs():
     # Opposite a bond there is room between the atoms.
     between = Overlay(Sphere(tuple(2.0 * X[SEED] - X[near]), 0.5), 2.5)
     away = Overlay(Sphere((300.0, 0, 0), 0.5), 4.0)
-    for overlay, text in ((between, "has no core"), (away, "has shrunk to nothing")):
+    for overlay, text in ((between, r"has no core: .*, which has a zone of 2\.5 Å;"), (away, "has shrunk to nothing")):
         regions = {"low": region(LOW), "qm": region(HIGH, CLUSTER), "ml_qm": region(LOW, CLUSTER)}
         with pytest.raises(MultiscaleError, match=text):
             HybridModel(Interface(X, regions, Nested([], rest="low"), overlays={"qm": overlay}), SiteSubtractive())

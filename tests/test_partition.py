@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from multiscale.overlay import Overlay
 from multiscale.partition import Nested
 from multiscale.shapes import Box, Cylinder, Slab, SmoothUnion, Sphere
 from multiscale.types import MultiscaleError
@@ -125,3 +126,8 @@ def test_distances_that_are_not_numbers_are_refused():
 
     with pytest.raises(MultiscaleError, match="Broken gave distances that are not numbers at 200 points"):
         Nested([("qm", Broken((0, 0, 0), 1.0), 2.0)], rest="ml")(X)
+    for width in (0.0, 2.0):
+        overlay = Overlay(Broken((0, 0, 0), 1.0), width)
+        for ask in (overlay, overlay.gradient):
+            with pytest.raises(MultiscaleError, match="Broken gave distances that are not numbers at 200 points"):
+                ask(X)

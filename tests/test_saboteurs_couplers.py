@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from couplers import (
     GhostCorrected,
     SharpPad,
     SiteSubtractive,
+    Subtractive,
 )
 from multiscale.coupler import Claims, Evaluation
 from multiscale.region import Can, Query
@@ -245,6 +247,24 @@ def test_force_mixing_that_conserves_momentum_keeps_its_claims(spread, more):
     """Both ways of spreading the net force, neither of which is the default that the suite examines."""
     checks = {"circulation", "momentum", "coverage", "self-coupling", "rank independence", "translation"} | more
     found = examine(lambda: ForceMixing(conserve_momentum=True, spread=spread), only=checks)
+    wrong = [str(r) for r in found if not r.ok]
+    assert not wrong, "\n".join(wrong)
+
+
+WRAPPERS = {
+    "subtractive": Subtractive,
+    "site_subtractive": SiteSubtractive,
+    "adaptive_partitioning": AdaptivePartitioning,
+    "ghost_corrected": GhostCorrected,
+    "force_mixing": ForceMixing,
+    "force_mixing, momentum": partial(ForceMixing, conserve_momentum=True),
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS.values(), ids=WRAPPERS)
+def test_a_wrapper_promises_no_more_than_what_it_wraps(wrapper):
+    """Around force blending there is no energy and no momentum balance; what nevertheless holds is claimed."""
+    found = examine(lambda: wrapper(inner=ForceBlend()), only=["gradient", "circulation", "momentum", "patch"])
     wrong = [str(r) for r in found if not r.ok]
     assert not wrong, "\n".join(wrong)
 

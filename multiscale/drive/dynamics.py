@@ -11,13 +11,12 @@ Times are in ASE's unit Å√(amu/eV) (10.18 fs); multiply femtoseconds by ``ase
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..coupler import Evaluation
 from ..protocol import Model
 from ..types import Array, BoolArray, MultiscaleError
 from .step import Step
@@ -47,18 +46,11 @@ def verlet(
         ``event`` says so, and forces are the new ones.
     """
     m, free, q, v = _start(model, q, velocities, masses)
-    state, count = model.evaluate(q), 1
-    for index in range(steps + 1):
-        event = model.update(q)
-        if event:
-            state, count = model.evaluate(q), count + 1
-        yield _step(index, index == steps, q, v, state, free, count, event)
-        if index == steps:
-            return
-        half = v + 0.5 * dt * np.where(free, state.forces, 0.0) / m
-        q = q + dt * half
-        state, count = model.evaluate(q), count + 1
-        v = half + 0.5 * dt * np.where(free, state.forces, 0.0) / m
+
+    def drift(q: Array, v: Array, index: int) -> tuple[Array, Array, None]:
+        return q + dt * v, v, None
+
+    yield from _integrate(model, q, v, m, free, drift, dt=dt, start=0, steps=steps)
 
 
 def langevin(
@@ -116,19 +108,42 @@ def langevin(
     """
     m, free, q, v = _start(model, q, velocities, masses)
     bath = _Bath.of(m, free, dt, temperature, friction, seed)
+
+    def drift(q: Array, v: Array, index: int) -> tuple[Array, Array, float]:
+        nonlocal heat
+        q, before, v = q + 0.5 * dt * v, v, bath(v, index)
+        heat += kinetic_energy(m[:, 0], v) - kinetic_energy(m[:, 0], before)
+        return q + 0.5 * dt * v, v, heat
+
+    yield from _integrate(model, q, v, m, free, drift, dt=dt, start=start, steps=steps, heat=heat)
+
+
+def _integrate(
+    model: Model,
+    q: Array,
+    v: Array,
+    m: Array,
+    free: BoolArray,
+    drift: Callable[[Array, Array, int], tuple[Array, Array, float | None]],
+    *,
+    dt: float,
+    start: int,
+    steps: int,
+    heat: float | None = None,
+) -> Iterator[Step]:
+    """Half a kick, ``drift`` (q, v, index) → (q, v, heat), new forces, half a kick; members change between steps."""
     state, count = model.evaluate(q), 1
     for index in range(start, start + steps + 1):
         event = model.update(q)
         if event:
             state, count = model.evaluate(q), count + 1
-        yield _step(index, index == start + steps, q, v, state, free, count, event, heat)
-        if index == start + steps:
+        worst = float(np.linalg.norm(np.where(free, state.forces, 0.0), axis=1).max(initial=0.0))
+        last = index == start + steps
+        yield Step(index, q, state.energy, state.forces, worst, count, last, event=event, velocities=v, heat=heat)
+        if last:
             return
         v = v + 0.5 * dt * np.where(free, state.forces, 0.0) / m
-        q = q + 0.5 * dt * v
-        before, v = v, bath(v, index)
-        heat += kinetic_energy(m[:, 0], v) - kinetic_energy(m[:, 0], before)
-        q = q + 0.5 * dt * v
+        q, v, heat = drift(q, v, index)
         state, count = model.evaluate(q), count + 1
         v = v + 0.5 * dt * np.where(free, state.forces, 0.0) / m
 
@@ -165,17 +180,10 @@ def _start(model: Model, q: Array, velocities: Array, masses: Array | None) -> t
     """Masses (n_q, 1), which components move, positions and velocities."""
     m = np.asarray(model.interface.masses() if masses is None else masses, dtype=float)[:, None]
     if not (np.isfinite(m).all() and (m > 0).all()):
-        bad = int(np.flatnonzero(~(m[:, 0] > 0))[0])
+        bad = int(np.flatnonzero(~((m[:, 0] > 0) & np.isfinite(m[:, 0])))[0])
         raise MultiscaleError(
-            f"dynamics needs a positive mass on every shared dof, but dof {bad} has {m[bad, 0]!r}; give masses="
+            f"dynamics needs a positive mass on every shared dof, but dof {bad} has {m[bad, 0]!r}; give masses=, finite ones (dofs that "
+            "are not to move are fixed in the interface)"
         )
     free = ~model.interface.fixed
     return m, free, np.array(q, dtype=float), np.where(free, velocities, 0.0)
-
-
-def _step(
-    index: int, last: bool, q: Array, v: Array, state: Evaluation, free: BoolArray, count: int, event: str,
-    heat: float | None = None,
-) -> Step:  # fmt: skip
-    worst = float(np.linalg.norm(np.where(free, state.forces, 0.0), axis=1).max(initial=0.0))
-    return Step(index, q, state.energy, state.forces, worst, count, last, event=event, velocities=v, heat=heat)

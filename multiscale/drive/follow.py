@@ -4,6 +4,7 @@
     renewed   when an atom that is no member comes within ``inner`` of the core (as the core is then)
     booked  += E_old(q) − E_new(q)         so that E(q) + booked goes on continuously
     v         unchanged: momentum is what it was
+    prepared  at the state that the one before was prepared at
 
 The gap between ``inner`` and ``outer`` is the hysteresis: an atom that goes to and fro across a border does not change
 the members each time. Between renewals the model is one function of q, with forces that are its gradient.
@@ -32,7 +33,7 @@ from ..shapes import Shape
 from ..types import Array, BoolArray, IntArray, MultiscaleError
 
 #: What :meth:`Follow.snapshot` holds, by name.
-KEPT = ("follow_members", "follow_built_at", "follow_booked", "follow_updates")
+KEPT = ("follow_members", "follow_built_at", "follow_booked", "follow_updates", "follow_prepared_at")
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +157,8 @@ class Follow:
         q = np.array(q, dtype=float)
         self._atoms = np.arange(len(q)) if atoms is None else np.asarray(atoms, dtype=np.int64)
         self._last: tuple[Array, Evaluation] | None = None
+        #: Where the coupler was prepared last (n_q, 3), or nowhere (0, 3) since the models were built.
+        self._prepared_at = np.zeros((0, 3))
         self._members, self._built_at = self._wanted(self._depth(q)), q
         if len(self._members) > self.max_atoms:
             raise MultiscaleError(self._too_many(len(self._members)))
@@ -203,9 +206,9 @@ class Follow:
         return self._model.ask(q, queries)
 
     def prepare(self, q: Array) -> None:
-        """Let the present model prepare itself; what it gave before is no longer of use."""
-        self._last = None
-        self._model.prepare(q)
+        """Let the present model prepare itself, and those that come after it; what it gave before is no longer of use."""
+        self._last, self._prepared_at = None, np.array(q, dtype=float)
+        self._model.prepare(self._prepared_at)
 
     def stiffness(self, q: Array) -> object:
         """The present model's."""
@@ -214,12 +217,12 @@ class Follow:
     # -- members -----------------------------------------------------------------------------------------------
 
     def buffer(self, q: Array) -> float:
-        """Å from the core at q to the nearest atom that is no member; infinite where there is no core or no such atom."""
+        """Å from the core at q to the nearest atom that is no member; infinite where there is no core or no such atom; collective."""
         outside = np.setdiff1d(self._atoms, self._members)
         return float(self._depth(np.asarray(q, dtype=float))[outside].min(initial=np.inf))
 
     def fits(self, q: Array) -> bool:
-        """Whether the core at q has at least ``inner`` of buffer in the present cluster."""
+        """Whether the core at q has at least ``inner`` of buffer in the present cluster; collective."""
         return self.buffer(q) >= self.inner
 
     def update(self, q: Array) -> str:
@@ -247,11 +250,11 @@ class Follow:
 
     def snapshot(self) -> dict[str, Array]:
         """What :meth:`restore` needs, ready for :class:`multiscale.checkpoint.Checkpoint`'s arrays."""
-        values = (self._members, self._built_at, np.array(self.booked), np.array(self.updates))
+        values = (self._members, self._built_at, np.array(self.booked), np.array(self.updates), self._prepared_at)
         return dict(zip(KEPT, values, strict=True))
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        """Have the members, the state they were chosen at, and the booked energy of a snapshot again; collective.
+        """Have the members, the states they were chosen and prepared at, and the booked energy of a snapshot again; collective.
 
         Raises
         ------
@@ -263,10 +266,15 @@ class Follow:
             raise MultiscaleError(
                 f"Follow cannot be restored without {', '.join(lost)}; keep all arrays of its snapshot in the checkpoint"
             )
-        members, built_at, booked, updates = (np.asarray(state[name]) for name in KEPT)
+        members, built_at, booked, updates, prepared_at = (np.asarray(state[name]) for name in KEPT)
         same = np.array_equal(members, self._members) and np.array_equal(built_at, self._built_at)
-        if not same:
+        moved = not np.array_equal(prepared_at, self._prepared_at)
+        self._prepared_at = np.array(prepared_at, dtype=float)
+        # A model that has been prepared cannot be made unprepared, but building one anew costs more than preparing it elsewhere.
+        if not same or (moved and not len(prepared_at)):
             self._model = self._make(np.array(built_at), np.array(members, dtype=np.int64))
+        elif moved:
+            self._model.prepare(self._prepared_at)
         self._members, self._built_at, self._last = np.array(members, dtype=np.int64), np.array(built_at), None
         self.booked, self.updates = float(booked), int(updates)
 
@@ -290,13 +298,12 @@ class Follow:
 
     def _depth(self, q: Array) -> Array:
         """Distance (n_q,), Å, of every dof from the nearest core atom or image of one; infinite where there is no core."""
-        core = np.flatnonzero(np.asarray(self._core(q), dtype=bool))
-        # Thresholds may fall on either side of round-off on machines that differ: one rank decides.
-        core = self._world.bcast(core)
-        if not len(core):
-            return np.full(len(q), np.inf)
-        images, _ = periodic_images(q[core], self._cell, self._pbc, q, self.outer)
-        return np.asarray(cKDTree(images).query(q, distance_upper_bound=self.outer * 1.001)[0], dtype=float)
+        core, depth = np.flatnonzero(np.asarray(self._core(q), dtype=bool)), np.full(len(q), np.inf)
+        if len(core):
+            images, _ = periodic_images(q[core], self._cell, self._pbc, q, self.outer)
+            depth = cKDTree(images).query(q, distance_upper_bound=self.outer * 1.001)[0]
+        # The core's thresholds, ``inner`` and ``outer`` may fall on either side of round-off on machines that differ: one rank decides.
+        return np.asarray(self._world.bcast(depth), dtype=float)
 
     def _wanted(self, depth: Array) -> IntArray:
         return self._atoms[depth[self._atoms] <= self.outer]
@@ -313,6 +320,8 @@ class Follow:
                 f"Follow's build made a model of {model.interface.n_q} shared dofs, but there are {len(q)}; only the cluster may "
                 "change, the dofs stay the same"
             )
+        if len(self._prepared_at):
+            model.prepare(self._prepared_at)
         return model
 
     def _too_many(self, n: int) -> str:

@@ -83,11 +83,11 @@ def relax(
     p = preconditioner or precondition(model, q, free)
     w = _Walk(model, free, p, fmax, max_move, memory, energy_noise)
     state = model.evaluate(q)
-    walk = _lbfgs if state.energy is not None else _anderson
-    # Without an energy to go down, only a fresh stiffness leads through an instability to the next equilibrium.
-    span = refresh if state.energy is not None else min(refresh, 12)
     steps, evaluations, changes = 0, 0, 0
     while True:
+        # Each time, since a change of members may bring a method with an energy or take it away. Without an energy to go down, only
+        # a fresh stiffness leads through an instability to the next equilibrium.
+        walk, span = (_lbfgs, refresh) if state.energy is not None else (_anderson, min(refresh, 12))
         last, event = None, ""
         for last in walk(w, q, state, min(span, max_steps - steps)):
             event = model.update(last.q) if follow else ""
@@ -187,15 +187,23 @@ def _two_loop(g: Array, pairs: deque[tuple[Array, Array, float]], p: Preconditio
     return -r
 
 
+def _energy(state: Evaluation) -> float:
+    if state.energy is None:
+        raise MultiscaleError(
+            "the model gave an energy and then none, without a change of members; relax a model that has an energy always, or never"
+        )
+    return state.energy
+
+
 def _backtrack(w: _Walk, q: Array, state: Evaluation, d: Array, slope: float) -> tuple[Array, Evaluation, int]:
     """Halve the step until the energy falls enough; where energies are equal within noise, until the forces do not grow."""
-    t, now = 1.0, np.linalg.norm(np.where(w.free, state.forces, 0.0))
-    tolerance = max(w.noise, 4e-15 * sum(abs(e) for e in (*state.parts.values(), state.energy or 0.0)))
+    t, now, start = 1.0, np.linalg.norm(np.where(w.free, state.forces, 0.0)), _energy(state)
+    tolerance = max(w.noise, 4e-15 * sum(abs(e) for e in (*state.parts.values(), start)))
     tried = 0
     while True:
         trial, tried = q + t * d, tried + 1
         new = w.model.evaluate(trial)
-        rise = float(new.energy or 0.0) - float(state.energy or 0.0)
+        rise = _energy(new) - start
         enough = rise <= 1e-4 * t * slope
         level = abs(rise) <= tolerance and np.linalg.norm(np.where(w.free, new.forces, 0.0)) <= 1.5 * now
         if enough or level or tried == 12:

@@ -1,6 +1,6 @@
 """Drift of the energy of a trajectory, free of that part of velocity Verlet's error which comes back.
 
-    H̃ = K + E + Δt² [ v·E″v/12 − Σ_k |F_k|²/24 m_k ] + O(Δt⁴)           what velocity Verlet conserves
+    H̃ = K + E + Δt² [ v·E″v/12 − Σ_k |F_k|²/24 m_k ] + O(Δt⁴)           what velocity Verlet conserves; k: components that move
     v·E″v ≈ −v·(F(t + Δt) − F(t − Δt))/2Δt
 
 K + E oscillates by the bracket, which hides a small drift in a trajectory of picoseconds; H̃ does not. A force that is not the
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..types import Array, MultiscaleError
+from ..types import Array, BoolArray, MultiscaleError
 from .step import Step
 from .thermal import kinetic_energy
 
@@ -45,6 +45,7 @@ def record_energy(
     dt: float,
     *,
     every: int = 1,
+    fixed: BoolArray | None = None,
     energy: Callable[[Step], float] | None = None,
     each: Callable[[Step], None] = lambda s: None,
 ) -> EnergyRecord:
@@ -59,6 +60,8 @@ def record_energy(
         The driver's, ASE time units.
     every : int
         Keep every how many steps, but for the first and the last.
+    fixed : (n_q, 3) bool array, optional
+        The components that are held, ``model.interface.fixed``: forces on them do not move anything. None unless given.
     energy : callable Step -> eV, optional
         The potential energy to look at where the method has none of its own; asked for at kept steps only.
     each : callable
@@ -77,7 +80,8 @@ def record_energy(
                 )
             total = e + kinetic_energy(masses, now.velocities)
             curvature = -float(np.sum(now.velocities * (step.forces - before.forces))) / (2.0 * dt)
-            square = float(((now.forces**2).sum(axis=1) / masses).sum())
+            moving = now.forces if fixed is None else np.where(fixed, 0.0, now.forces)
+            square = float(((moving**2).sum(axis=1) / masses).sum())
             rows.append((now.index * dt, total, total + dt**2 * (curvature / 12.0 - square / 24.0)))
         before, now = now, step
     t, total_, shadow = np.array(rows).reshape(-1, 3).T
