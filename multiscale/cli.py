@@ -195,10 +195,9 @@ def train(
             return
         noise = learning.Noise(energy_noise, force_noise, stress_noise)
         shape = learning.Architecture(irreps, layers, max_ell, correlation, cutoff)
-        table = learning.fit_committee(
-            data, out, members=members, seed=seed, minutes=minutes, noise=noise, architecture=shape,
-            schedule=learning.Schedule(epochs), resume=resume, show=typer.echo,
-        )  # fmt: skip
+        numbers, schedule = tuple(range(members)), learning.Schedule(epochs)
+        training = learning.Training(numbers, seed, noise, shape, schedule, minutes, resume)
+        table = learning.fit_committee(data, out, training, show=typer.echo)
     except MultiscaleError as error:
         raise _stop(error) from error
     typer.echo(table)

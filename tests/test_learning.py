@@ -2,6 +2,7 @@
 
 import copy
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from multiscale.learning import (
     Architecture,
     Noise,
     Schedule,
+    Training,
     by_model,
     generate,
     label,
@@ -98,15 +100,17 @@ def test_noise_levels_weight_the_loss_by_their_inverse_squares(tmp_path):
 def test_training_learns_and_continues(small, tmp_path):
     shape = Architecture("4x0e", 1, 1, 1, 4.0, (8,))
     lines = []
-    options = {"members": [0], "architecture": shape, "show": lines.append}
-    (model,) = train(small, tmp_path, schedule=Schedule(2, batch=2), **options)
+    first, longer = (
+        Training(members=(0,), architecture=shape, schedule=Schedule(epochs, batch=2)) for epochs in (2, 3)
+    )
+    (model,) = train(small, tmp_path, first, show=lines.append)
     losses = [float(line.split("loss=")[1].split(",")[0]) for line in lines if "loss=" in line]
     assert losses[-1] < losses[0]
     assert model.is_file()
     with pytest.raises(MultiscaleError, match="continue"):
-        train(small, tmp_path, schedule=Schedule(3, batch=2), **options)
+        train(small, tmp_path, longer, show=lines.append)
     lines.clear()
-    train(small, tmp_path, schedule=Schedule(3, batch=2), resume=True, **options)
+    train(small, tmp_path, replace(longer, resume=True), show=lines.append)
     # The trainer goes on from its best state, which here may be that of the first epoch.
     at = [k for k, line in enumerate(lines) if "Epoch " in line and "loss=" in line]
     assert any("Loading checkpoint" in line for line in lines[: at[0]])

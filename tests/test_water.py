@@ -13,6 +13,7 @@ from ase.io import read
 from processes import ROOT
 from scipy.spatial.transform import Rotation
 from scipy.special import erfc
+from test_follow import START, following, trajectory
 
 from couplers import AdaptivePartitioning
 from multiscale import HybridModel, catalogue
@@ -166,6 +167,54 @@ def test_water_box_runs_through(water_box, tmp_path):
     for name in ("water_box.png", "radial.png", "snapshot.png"):
         assert (tmp_path / name).stat().st_size > 10_000
     assert not list(tmp_path.glob("*.checkpoint.npz"))
+
+
+def test_water_box_has_one_source_of_masses(water_box):
+    """What moves the atoms is what the net force is spread by: heavy water."""
+    box = water_box[1].Box.read(64)
+    q = box.start.positions
+    model = box.force_mixing(q, 2.6, 0.6, 2.0, 3.0)
+    assert set(np.round(box.masses(), 3)) == {15.999, 2.014}
+    assert np.array_equal(model.interface.masses(), box.masses())
+    own = model.interface.embeddings["qm"].own
+    assert np.array_equal(model.interface.regions["qm"].masses(), box.masses()[own])
+
+
+def test_images_change_their_members_as_the_model_inside_does(water_box):
+    """Shown another image, a model that follows its core still does, and its snapshot is that of the members."""
+    box = water_box[1].Box.read(64)
+    Imaged = type(box.all_cheap(box.start.positions))
+    far, shift = trajectory(following())[-1].q, np.array([[0.0, 3.0, 0.0]])
+    bare, imaged = following(), Imaged(following(), shift)
+    assert imaged.membership == bare.membership and imaged.fits(START - shift) and not imaged.fits(far - shift)
+    assert imaged.update(far - shift) == bare.update(far) != ""
+    again = Imaged(following(), shift)
+    again.restore(imaged.snapshot())
+    assert again.membership == imaged.membership == bare.membership
+    assert again.evaluate(far - shift).energy == pytest.approx(bare.evaluate(far).energy, rel=1e-12)
+
+
+def test_adaptive_water_is_restored(water_box):
+    """A snapshot brings back regions, images and the list of jumps, on either side of a renewal."""
+    box = water_box[1].Box.read(64)
+    q = box.start.positions + box.images(box.start.positions)
+    molecule = int(np.argmin(np.abs(box.distances(q) - 5.0)))
+    moved = q.copy()
+    # From outside into the middle of the zone.
+    moved[3 * molecule : 3 * molecule + 3] -= 0.42 * (q[3 * molecule] - q[box.oxygen])
+    model = box.energy_mixing(q, 2.6, 0.6)
+    first, members = model.snapshot(), model.regions.membership
+    assert not model.fits(moved)
+    model._renew(moved)
+    model.jumps.append(0.125)
+    again = box.energy_mixing(q, 2.6, 0.6)
+    again.restore(model.snapshot())
+    assert again.regions.membership == model.regions.membership != members
+    assert again.jumps == [0.125] and np.array_equal(again.shift, model.shift) and again.fits(moved)
+    again.restore(first)
+    assert again.regions.membership == members and again.jumps == []
+    with pytest.raises(MultiscaleError, match="cannot be restored without adaptive_built_at, adaptive_jumps"):
+        again.restore({})
 
 
 class WeightsAtRest(AdaptivePartitioning):

@@ -7,18 +7,17 @@ peer, the plain model, are timed in turn in one run, so that what else the machi
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from ase.build import bulk
 
 from couplers import EnergyBlend
 from multiscale import Case, HybridModel, Interface, Nested, Ranks, Sphere
 from multiscale.align import align
+from multiscale.benchmark import one_thread
 from multiscale.models import StillingerWeber
 from multiscale.region import Query
 from multiscale.regions.ml import MLRegion
@@ -138,17 +137,6 @@ def ideal(interface: Interface, q: Any) -> float:
             counts = counts | (np.abs(slope).max(axis=1) > 0)
         needed += int(counts.sum())
     return needed / interface.n_q
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread inside, whatever the environment says."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 if __name__ == "__main__":

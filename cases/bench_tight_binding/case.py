@@ -8,9 +8,8 @@ are timed in turn in one run, on one thread, so that what else the machine does 
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import dxtb
@@ -22,6 +21,7 @@ from ase.units import Bohr, Hartree
 from tblite.ase import TBLite
 
 from multiscale import Case, Expect
+from multiscale.benchmark import one_thread
 from multiscale.region import Can, Query
 from multiscale.regions.carve import carve
 from multiscale.regions.tight_binding import TightBindingRegion
@@ -179,17 +179,6 @@ def interleaved(calls: dict[str, Callable[[Any], Any]], x: Any, repeats: int) ->
             call(at)
             times[name].append(time.perf_counter() - start)
     return {name: np.array(t) for name, t in times.items()}, forces
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread, as tblite is under OMP_NUM_THREADS=1."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 if __name__ == "__main__":

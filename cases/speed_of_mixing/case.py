@@ -18,11 +18,11 @@ import time
 from typing import Any
 
 import numpy as np
-import torch
 from ase.build import bulk
 
 from couplers import EnergyBlend
 from multiscale import Case, Expect, HybridModel, Interface, Nested, Ranks
+from multiscale.benchmark import one_thread
 from multiscale.models import Mace, StillingerWeber
 from multiscale.models.mace_file import build
 from multiscale.region import Query
@@ -82,12 +82,8 @@ class SpeedOfMixing(Case):
 
     def measure(self, run, systems):
         """Times in turn, in one run on one thread per rank; medians."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with one_thread():
             return {layers: self._compare(run, layers, *system) for layers, system in systems.items()}
-        finally:
-            torch.set_num_threads(threads)
 
     def _compare(
         self, run: Any, layers: int, q: Any, alone: dict[str, MLRegion], model: HybridModel

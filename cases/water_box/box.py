@@ -53,7 +53,7 @@ class Box:
     Attributes
     ----------
     start : ase.Atoms
-        O H H after one another, molecules whole.
+        O H H after one another, molecules whole; H is made deuterium.
     centre : int
         Number of the molecule in the middle.
     cutoff : float
@@ -75,6 +75,10 @@ class Box:
     matched: bool = True
     zero: float = 0.0
     ranks: Ranks = field(default_factory=Ranks)
+
+    def __post_init__(self) -> None:
+        self.start = self.start.copy()
+        self.start.set_masses(np.where(self.start.numbers == 1, DEUTERIUM, self.start.get_masses()))
 
     @classmethod
     def read(cls, molecules: int, **settings: Any) -> Box:
@@ -108,7 +112,7 @@ class Box:
 
     def masses(self) -> np.ndarray:
         """Masses (n_q,), amu."""
-        return np.where(self.start.numbers == 8, self.start.get_masses(), DEUTERIUM)
+        return self.start.get_masses()
 
     def distances(self, q: np.ndarray) -> np.ndarray:
         """From the centre's O to every O (n,), nearest images, Å."""
@@ -136,11 +140,12 @@ class Box:
 
     def atoms(self, q: np.ndarray, dofs: np.ndarray) -> Atoms:
         """Some atoms in the open."""
-        return Atoms(self.start.symbols[dofs], q[dofs])
+        return Atoms(self.start.symbols[dofs], q[dofs], masses=self.masses()[dofs])
 
     def cheap(self, q: np.ndarray) -> MLRegion:
         """All atoms in the periodic box."""
-        return MLRegion(self.water, Atoms(self.start.symbols, q, cell=self.cell, pbc=True), skin=1.0)
+        atoms = Atoms(self.start.symbols, q, cell=self.cell, pbc=True, masses=self.masses())
+        return MLRegion(self.water, atoms, skin=1.0)
 
     def low(self, q: np.ndarray, dofs: np.ndarray) -> MLRegion:
         """Some molecules in the open, cheaply."""

@@ -12,30 +12,32 @@ from typing import Any
 
 import numpy as np
 
-from multiscale import HybridModel, Query
+from multiscale import Query
 from multiscale.adaptive import AdaptiveRegions, membership
 from multiscale.overlay import Overlay
+from multiscale.protocol import Model
+from multiscale.types import MultiscaleError
 
 Array = np.ndarray
 
 
 class Imaged:
-    """A hybrid model that is shown other periodic images of the shared dofs.
+    """A model that is shown other periodic images of the shared dofs.
 
     Parameters
     ----------
-    model : HybridModel
+    model : Model
     shift : (n_q, 3) array
         Å; lattice vectors, added to q.
     """
 
-    def __init__(self, model: HybridModel, shift: Array):
+    def __init__(self, model: Model, shift: Array):
         self.model, self.shift = model, shift
 
     interface = property(lambda self: self.model.interface)
     coupler = property(lambda self: self.model.coupler)
     ranks = property(lambda self: self.model.ranks)
-    membership: tuple[int, ...] = ()
+    membership = property(lambda self: self.model.membership)
 
     def evaluate(self, q: Array) -> Any:
         """Energy and forces, which images do not change."""
@@ -54,19 +56,20 @@ class Imaged:
         return self.model.stiffness(q + self.shift)
 
     def update(self, q: Array) -> str:
-        """Nothing changes."""
-        return ""
+        """Of the model."""
+        return self.model.update(q + self.shift)
 
     def fits(self, q: Array) -> bool:
-        """Always."""
-        return True
+        """Whether the model does."""
+        return self.model.fits(q + self.shift)
 
     def snapshot(self) -> dict[str, Array]:
-        """Nothing to keep."""
-        return {}
+        """The model's."""
+        return self.model.snapshot()
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        """Nothing to go back to."""
+        """The model's."""
+        self.model.restore(state)
 
 
 class Adaptive(Imaged):
@@ -83,18 +86,17 @@ class Adaptive(Imaged):
 
     Attributes
     ----------
-    renewals : int
     jumps : list of float
         eV; E_new − E_old at every renewal: what the quantum calculations' tolerance leaves.
     """
 
     def __init__(self, build: Callable[[Array], tuple[Imaged, AdaptiveRegions, float]], overlay: Overlay, q: Array):
         self._build, self._overlay = build, overlay
-        self.renewals, self.jumps = 0, list[float]()
+        self.jumps = list[float]()
         self._renew(q)
 
     @property
-    def membership(self) -> tuple[int, ...]:  # type: ignore[override]
+    def membership(self) -> tuple[int, ...]:
         """Groups that have subsets."""
         return self.regions.membership.zone
 
@@ -105,7 +107,6 @@ class Adaptive(Imaged):
         old, before = self.regions.membership, self.evaluate(q).energy
         self._renew(q)
         new, after = self.regions.membership, self.evaluate(q).energy
-        self.renewals += 1
         self.jumps.append(after - before)
         moved = sorted(set(new.zone) ^ set(old.zone))
         return f"zone {list(new.zone)}, core of {len(new.core)}; changed {moved}, {self.jumps[-1]:+.1e} eV"
@@ -117,6 +118,22 @@ class Adaptive(Imaged):
             set(now.zone) - set(known.zone) or set(now.core) & set(known.outside) or set(now.outside) & set(known.core)
         )
 
+    def snapshot(self) -> dict[str, Array]:
+        """Where the regions were built, and what the renewals brought."""
+        return {"adaptive_built_at": self._built_at, "adaptive_jumps": np.array(self.jumps)}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Have the regions of a snapshot again."""
+        lost = {"adaptive_built_at", "adaptive_jumps"} - set(state)
+        if lost:
+            raise MultiscaleError(
+                f"Adaptive cannot be restored without {', '.join(sorted(lost))}; keep all arrays of its snapshot"
+            )
+        if not np.array_equal(state["adaptive_built_at"], self._built_at):
+            self._renew(state["adaptive_built_at"])
+        self.jumps = [float(jump) for jump in state["adaptive_jumps"]]
+
     def _renew(self, q: Array) -> None:
-        built, self.regions, self._margin = self._build(np.array(q))
+        self._built_at = np.array(q, dtype=float)
+        built, self.regions, self._margin = self._build(self._built_at)
         super().__init__(built.model, built.shift)

@@ -14,7 +14,10 @@ from multiscale import checkpoint
 from multiscale.checkpoint import Checkpoint
 from multiscale.drive import kinetic_energy, langevin, verlet
 from multiscale.drive.step import Step
+from multiscale.types import MultiscaleError
 
+#: Steps between checkpoints; one more is written at the end.
+EVERY = 250
 #: Columns of ``Track.rows``.
 COLUMNS = ("time", "potential", "kinetic", "heat", "net_force", "momentum")
 
@@ -64,14 +67,18 @@ class Plan:
 def record(
     run: Any, name: str, model: Any, box: Box, q: np.ndarray, v: np.ndarray, plan: Plan, zone: tuple[float, float]
 ) -> Track:
-    """Move and keep a track; a checkpoint is written as it goes, and a run with the same settings goes on from it."""
+    """Move and keep a track; a checkpoint is written as it goes, and a run with the same settings goes on exactly from it.
+
+    What the model keeps besides q (members, where they were chosen, booked energies) is part of the checkpoint: regions that are chosen
+    anew at the state of the interruption are others, and so is the energy.
+    """
     track, path, m = Track(), run.out / f"{name.replace(' ', '_')}.checkpoint.npz", box.masses()
     settings = {**run.settings, "stage": name}
     start, heat = 0, 0.0
-    if path.exists():
-        start, q, v, heat = _resume(track, path, settings)
+    state = _found(run, path, settings)
+    if state is not None:
+        start, q, v, heat = _resume(track, model, state)
         run.say(f"{name}: goes on from step {start}")
-    run.world.barrier()
     for step in _moves(model, q, v, plan, m, start, heat):
         if step.index == start and track.rows:
             continue
@@ -87,8 +94,11 @@ def record(
             track.q.append(step.q)
             track.v.append(step.velocities)
         _show(run, name, step, plan, kinetic, w)
-        if step.index % 250 == 0 and step.index > start and run.first:
-            _keep(track, path, settings, step)
+        if (step.index % EVERY == 0 or step.index == plan.steps) and step.index > start:
+            # On every rank: a model's snapshot may be a common effort.
+            kept = {f"model_{key}": value for key, value in model.snapshot().items()}
+            if run.first:
+                _keep(track, path, settings, step, kept)
     return track
 
 
@@ -116,19 +126,34 @@ def _show(run: Any, name: str, step: Step, plan: Plan, kinetic: float, w: np.nda
     )
 
 
-def _keep(track: Track, path: Any, settings: dict[str, Any], step: Step) -> None:
+def _keep(track: Track, path: Any, settings: dict[str, Any], step: Step, model: dict[str, np.ndarray]) -> None:
     texts = np.array([text for _, text in track.events], dtype=str)
     arrays = {
         "rows": np.array(track.rows), "weights": np.array(track.weights), "frames": np.array(track.q),
         "speeds": np.array(track.v), "v": step.velocities, "heat": np.array(step.heat or 0.0),
-        "when": np.array([t for t, _ in track.events]), "texts": texts,
+        "when": np.array([t for t, _ in track.events]), "texts": texts, **model,
     }  # fmt: skip
     checkpoint.save(path, Checkpoint(step.index, step.q, arrays), settings)
 
 
-def _resume(track: Track, path: Any, settings: dict[str, Any]) -> tuple[int, np.ndarray, np.ndarray, float]:
-    state = checkpoint.load(path, settings)
+def _found(run: Any, path: Any, settings: dict[str, Any]) -> Checkpoint | None:
+    """What rank 0 finds on its disk, on every rank: the others may see another disk, or see this one later."""
+    state, error = None, None
+    try:
+        if run.first and path.exists():
+            state = checkpoint.load(path, settings)
+    except MultiscaleError as e:
+        error = e
+    # All ranks leave together.
+    for _, text in run.world.failures(error):
+        raise MultiscaleError(text)
+    found: Checkpoint | None = run.world.bcast(state)
+    return found
+
+
+def _resume(track: Track, model: Any, state: Checkpoint) -> tuple[int, np.ndarray, np.ndarray, float]:
     a = state.arrays
+    model.restore({key.removeprefix("model_"): value for key, value in a.items() if key.startswith("model_")})
     track.rows, track.weights = [tuple(r) for r in a["rows"].tolist()], list(a["weights"])
     track.q, track.v = list(a["frames"]), list(a["speeds"])
     track.events = [(float(t), str(s)) for t, s in zip(a["when"], a["texts"], strict=True)]

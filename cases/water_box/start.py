@@ -1,12 +1,14 @@
 """Makes the box of water that the case starts from: python cases/water_box/start.py 64 box64.extxyz.xz 15.
 
 Molecules on a grid, turned at random; then Langevin dynamics at 300 K and 997 kg/m³: SPC/Fw with strong friction, SPC/Fw for so
-many picoseconds, and 1.35 ps of the case's own classical model.
+many picoseconds, and 1.35 ps of the case's own classical model. The box that is shipped was made by these steps with other random
+numbers.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 from ase import Atoms, units
@@ -14,8 +16,8 @@ from ase.io import write
 from box import Box
 from scipy.spatial.transform import Rotation
 
-from multiscale.region import Query
-from multiscale.regions.ml import MLRegion
+from multiscale.drive import kinetic_temperature, langevin
+from multiscale.drive.step import Step
 
 DENSITY = 997.0  # kg/m³
 KELVIN = 300.0
@@ -43,37 +45,32 @@ def _clearance(molecule: np.ndarray, others: np.ndarray, edge: float) -> float:
     return float(np.linalg.norm(d - edge * np.round(d / edge), axis=2).min(initial=edge))
 
 
-def langevin(atoms: Atoms, region: MLRegion, steps: int, dt: float, friction: float, seed: int):
-    """BAOAB steps (fs, 1/fs); yields the step's number, the temperature and the potential energy."""
-    rng, kT, m = np.random.default_rng(seed), units.kB * KELVIN, atoms.get_masses()[:, None]
-    h, c = dt * units.fs, np.exp(-dt * friction)
-    x, v = atoms.positions.copy(), atoms.get_velocities()
-    f = region.evaluate(x, Query()).forces
-    for k in range(steps):
-        v += 0.5 * h * f / m
-        x += 0.5 * h * v
-        v = c * v + np.sqrt((1 - c * c) * kT / m) * rng.normal(size=v.shape)
-        x += 0.5 * h * v
-        a = region.evaluate(x, Query())
-        f = a.forces
-        v += 0.5 * h * f / m
-        yield k, float((m * v * v).sum() / (3 * len(x) * units.kB)), a.energy
-        atoms.positions, _ = x, atoms.set_velocities(v)
+def equilibrate(atoms: Atoms, matched: bool, steps: int, dt: float, friction: float, seed: int) -> Iterator[Step]:
+    """Langevin dynamics (fs, 1/fs) of the classical model, with ordinary hydrogen; moves the atoms, yields the steps."""
+    model, m = Box(atoms, matched=matched).all_cheap(atoms.positions), atoms.get_masses()
+    bath = {"temperature": KELVIN, "friction": friction / units.fs, "seed": seed}
+    for step in langevin(
+        model, atoms.positions, atoms.get_velocities(), dt=dt * units.fs, steps=steps, masses=m, **bath
+    ):
+        yield step
+        atoms.positions = step.q
+        atoms.set_velocities(step.velocities)
 
 
 def main() -> None:
     """Equilibrate and write."""
     n, name, picoseconds = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
     atoms = grid(n)
-    own, matched = (Box(atoms, matched=m).cheap(atoms.positions) for m in (False, True))
     plan = [
-        (own, 400, 0.1, 0.2, 1), (own, 2000, 0.5, 0.05, 2), (own, int(picoseconds * 1000), 1.0, 0.005, 3),
-        (matched, 300, 0.5, 0.1, 5), (matched, 1200, 1.0, 0.02, 5),
+        (False, 400, 0.1, 0.2, 1), (False, 2000, 0.5, 0.05, 2), (False, int(picoseconds * 1000), 1.0, 0.005, 3),
+        (True, 300, 0.5, 0.1, 5), (True, 1200, 1.0, 0.02, 5),
     ]  # fmt: skip
-    for region, steps, dt, friction, seed in plan:
-        for k, t, e in langevin(atoms, region, steps, dt, friction, seed):
-            if k % 500 == 0:
-                print(f"{region.model.name}, dt {dt} fs, step {k}: {t:.0f} K, {e / n:.4f} eV a molecule", flush=True)
+    for matched, steps, dt, friction, seed in plan:
+        for step in equilibrate(atoms, matched, steps, dt, friction, seed):
+            if step.index % 500 == 0:
+                kelvin = kinetic_temperature(atoms.get_masses(), step.velocities)
+                words = f"{'matched' if matched else 'own'} shape, dt {dt} fs, step {step.index}"
+                print(f"{words}: {kelvin:.0f} K, {step.energy / n:.4f} eV a molecule", flush=True)
     # Whole molecules, O in the cell; four decimals are far below the thermal motion.
     edge = atoms.cell.lengths()
     x = atoms.positions - np.repeat(np.floor(atoms.positions[::3] / edge) * edge, 3, axis=0)

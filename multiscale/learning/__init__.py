@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from .committee import export, fit_committee, table, write_data
     from .dataset import load, save, split
     from .errors import Errors, by_model, validate
-    from .fit import Architecture, Noise, Schedule, train
+    from .fit import train
     from .recipe import RECIPE, make, make_visited
     from .reference import label
     from .structures import generate
+    from .training import Architecture, Noise, Schedule, Training
 
 __all__ = [
     "RECIPE",
@@ -26,6 +27,7 @@ __all__ = [
     "Errors",
     "Noise",
     "Schedule",
+    "Training",
     "by_model",
     "export",
     "fit_committee",
@@ -45,7 +47,8 @@ __all__ = [
 _MODULES = {
     ".committee": "export fit_committee table write_data",
     ".dataset": "load save split",
-    ".fit": "Architecture Noise Schedule train",
+    ".fit": "train",
+    ".training": "Architecture Noise Schedule Training",
     ".reference": "label",
     ".recipe": "RECIPE make make_visited",
     ".structures": "generate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import Any
 import ase
 
 from ..models import Mace
-from .dataset import SHIPPED, load, save, split
+from ..output import plain, write_json
+from ..types import MultiscaleError
+from .dataset import SHIPPED, load, read_text, save, split, write_text
 from .errors import Errors, by_model, validate
-from .fit import Architecture, Noise, Schedule, train
-from .recipe import RECIPE, Stage, make
+from .fit import train
+from .recipe import RECIPE, Stage, parts
+from .training import Training
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +32,47 @@ def write_data(
     seed: int = 0,
     show: Callable[[str], None] | None = None,
 ) -> Path:
-    """Make and label the recipe's configurations; gives the path of ``out/data.xyz.xz``."""
-    configurations = []
-    for atoms in make(recipe, share=share, seed=seed):
-        configurations.append(atoms)
-        if show is not None and len(configurations) % 20 == 0:
-            show(f"{len(configurations)} configurations, the last a {atoms.info['config_type']} of {len(atoms)} atoms")
-    path = Path(out) / "data.xyz.xz"
-    save(path, configurations)
+    """Make and label the recipe's configurations; gives the path of ``out/data.xyz.xz``.
+
+    Each part (one type) is written to ``out/parts`` when it is done, and a run with the same recipe, share and seed in the same
+    folder goes on from there. Parts are put together and removed at the end.
+
+    Raises
+    ------
+    MultiscaleError
+        If the share is not above 0 and at most 1, or ``out/parts`` belongs to a run with other arguments.
+    """
+    makers = parts(recipe, share=share, seed=seed)
+    path, folder = Path(out) / "data.xyz.xz", Path(out) / "parts"
+    _claim(folder, {"recipe": [asdict(stage) for stage in recipe], "share": share, "seed": seed})
+    count = 0
+    for name, maker in makers.items():
+        done = folder / f"{name}.xyz"
+        if not done.is_file():
+            configurations = []
+            for atoms in maker():
+                configurations.append(atoms)
+                if show is not None and len(configurations) % 20 == 0:
+                    show(f"{name}: {len(configurations)} configurations, the last of {len(atoms)} atoms")
+            save(done, configurations)
+        count += 1
+        if show is not None:
+            show(f"{name}: done, {count} of {len(makers)} parts")
+    write_text(path, "".join(read_text(folder / f"{name}.xyz") for name in makers))
+    shutil.rmtree(folder)
     return path
+
+
+def _claim(folder: Path, wanted: dict[str, Any]) -> None:
+    """Make the folder for a run with these arguments, or refuse one that belongs to other arguments."""
+    note, text = folder / "arguments.json", json.dumps(plain(wanted), sort_keys=True)
+    if note.is_file():
+        if json.dumps(json.loads(note.read_text()), sort_keys=True) != text:
+            raise MultiscaleError(
+                f"'{folder}' holds parts of data with another recipe, share or seed; give the same again, or another folder"
+            )
+    else:
+        write_json(note, wanted)
 
 
 def export(model: str | Path, stem: str | Path, held_out: Sequence[ase.Atoms], **words: Any) -> list[Errors]:
@@ -64,25 +100,17 @@ def table(errors: Sequence[Errors]) -> str:
 def fit_committee(
     data: str | Path | None,
     out: str | Path,
+    training: Training | None = None,
     *,
-    members: int = 4,
-    seed: int = 1,
-    minutes: float | None = None,
-    noise: Noise | None = None,
-    architecture: Architecture | None = None,
-    schedule: Schedule | None = None,
-    resume: bool = False,
     show: Callable[[str], None] | None = None,
 ) -> str:
-    """Train ``members`` potentials, export them to ``out/potential-M``; gives the table of errors of each."""
+    """Train a committee, export its potentials to ``out/potential-M``; gives the table of errors of each."""
+    training = training or Training()
     configurations = load(SHIPPED if data is None else data)
-    models = train(
-        configurations, out, members=range(members), seed=seed, minutes=minutes, noise=noise,
-        architecture=architecture, schedule=schedule, resume=resume, show=show,
-    )  # fmt: skip
+    models = train(configurations, out, training, show=show)
     held_out = split(configurations)[2]
     tables = []
-    for number, model in enumerate(models):
+    for number, model in zip(training.members, models, strict=True):
         settings = json.loads((model.parent / "settings.json").read_text())
         errors = export(model, Path(out) / f"potential-{number}", held_out, training=settings)
         tables.append(f"member {number}, held-out set\n{table(errors)}")

@@ -16,12 +16,25 @@ import ase
 import numpy as np
 from ase.io import read, write
 
+from ..output import atomic
 from ..types import MultiscaleError
 
 #: The shipped GFN1-xTB data.
 SHIPPED = Path(__file__).resolve().parent / "data" / "sih-gfn1.xyz.xz"
 
 _UNPACK = {".xz": lzma.decompress, ".gz": gzip.decompress}
+#: What unpacking and reading raise, by turns, when a file is damaged or is something else.
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    StopIteration,
+    lzma.LZMAError,
+    zlib.error,
+)
 
 
 def load(path: str | Path = SHIPPED) -> list[ase.Atoms]:
@@ -30,36 +43,61 @@ def load(path: str | Path = SHIPPED) -> list[ase.Atoms]:
     Raises
     ------
     MultiscaleError
-        If there is no such file, or a configuration lacks ``REF_energy``, ``REF_forces`` or ``config_type``.
+        If there is no such file, it cannot be read or holds nothing, or a configuration has no ``config_type``, no finite
+        ``REF_energy`` or no finite ``REF_forces`` of every atom.
     """
     path = Path(path)
     if not path.is_file():
         raise MultiscaleError(
             f"load was given '{path}', which is no file; give extended xyz with REF_energy and REF_forces"
         )
-    # Unpacked as a whole: ASE goes back and forth in the file, and each way back would unpack it from the start.
-    unpack = _UNPACK.get(path.suffix)
-    text = path.read_text() if unpack is None else unpack(path.read_bytes()).decode()
-    configurations: list[ase.Atoms] = read(StringIO(text), ":", format="extxyz")
+    try:
+        configurations: list[ase.Atoms] = read(StringIO(read_text(path)), ":", format="extxyz")
+    except _DAMAGE as error:
+        raise MultiscaleError(
+            f"load was given '{path}', which cannot be read as extended xyz ({type(error).__name__}: {error}); give whole, undamaged data"
+        ) from error
+    if not configurations:
+        raise MultiscaleError(f"load was given '{path}', which holds no configuration; give labelled configurations")
     for number, atoms in enumerate(configurations):
-        if "config_type" not in atoms.info or "REF_energy" not in atoms.info or "REF_forces" not in atoms.arrays:
+        if not _labelled(atoms):
             raise MultiscaleError(
-                f"configuration {number} of '{path}' lacks config_type, REF_energy or REF_forces; label the data with "
-                "multiscale.learning.label"
+                f"configuration {number} of '{path}' lacks config_type, REF_energy or REF_forces, or they are not finite numbers; label "
+                "the data with multiscale.learning.label"
             )
     return configurations
+
+
+def _labelled(atoms: ase.Atoms) -> bool:
+    energy, forces = atoms.info.get("REF_energy"), atoms.arrays.get("REF_forces")
+    if "config_type" not in atoms.info or not isinstance(energy, int | float | np.number) or forces is None:
+        return False
+    numbers = np.issubdtype(forces.dtype, np.number) and forces.shape == (len(atoms), 3)
+    return bool(len(atoms) and numbers and np.isfinite(energy) and np.isfinite(forces).all())
+
+
+def read_text(path: str | Path) -> str:
+    """A text file, plain or compressed (``.gz``, ``.xz``)."""
+    # Unpacked as a whole: ASE goes back and forth in the file, and each way back would unpack it from the start.
+    path = Path(path)
+    unpack = _UNPACK.get(path.suffix)
+    return path.read_text(encoding="utf-8") if unpack is None else unpack(path.read_bytes()).decode()
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file, compressed if the name ends in ``.xz``; what was there stays until all of it is written."""
+    path = Path(path)
+    content = text.encode()
+    with atomic(path, "wb") as file:
+        file.write(lzma.compress(content, preset=9) if path.suffix == ".xz" else content)
 
 
 def save(path: str | Path, configurations: Sequence[ase.Atoms]) -> None:
     """Write labelled configurations; compressed if the name ends in ``.xz``."""
     text = StringIO()
-    write(text, configurations, format="extxyz")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".xz":
-        path.write_bytes(lzma.compress(text.getvalue().encode(), preset=9))
-    else:
-        path.write_text(text.getvalue())
+    if configurations:
+        write(text, configurations, format="extxyz")
+    write_text(path, text.getvalue())
 
 
 def held_out(configurations: Iterable[ase.Atoms], fraction: float = 0.1, seed: int = 0) -> list[bool]:

@@ -8,7 +8,6 @@ held-out set is common. The trainer writes checkpoints, and a later, longer run 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -16,15 +15,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import ase
 
 from ..lazy import REMEDIES
+from ..output import atomic, write_json
+from ..regions.launching import without_launcher
 from ..types import MultiscaleError, missing
 from .dataset import save, split
+from .training import Architecture, Noise, Schedule, Training
 
 try:
     import torch
@@ -39,76 +41,6 @@ MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_TOP_PAD_": "268435456",
 }
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Expected errors of the fit, whose inverse squares weight the loss.
-
-    Attributes
-    ----------
-    energy : float
-        eV per atom.
-    force : float
-        eV/Å.
-    stress : float
-        eV/Å³; used only if configurations have ``REF_stress``.
-    """
-
-    energy: float = 0.005
-    force: float = 0.1
-    stress: float = 0.005
-
-    def __post_init__(self) -> None:
-        """Refuse levels that give no weight."""
-        if min(self.energy, self.force, self.stress) <= 0.0:
-            raise MultiscaleError(f"Noise was given {self}; every noise level must be positive")
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What the model is; the names are those of MACE.
-
-    Attributes
-    ----------
-    hidden_irreps : str
-        Channels per atom and message, by symmetry.
-    num_interactions, max_ell, correlation : int
-        Message-passing layers, highest spherical harmonic, body order minus one.
-    r_max : float
-        Å.
-    radial_mlp : tuple of int
-        Widths of the network of the radial functions.
-    """
-
-    hidden_irreps: str = "16x0e+16x1o"
-    num_interactions: int = 2
-    max_ell: int = 2
-    correlation: int = 2
-    r_max: float = 5.0
-    radial_mlp: tuple[int, ...] = (64, 64, 64)
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast: the learning rate falls exponentially from ``lr`` to ``lr_end`` over ``epochs``.
-
-    ``until`` ends a run at an earlier epoch, to go on with other noise levels or more data. ``ema`` is the decay of the
-    average of the weights per step, ``clip`` the largest norm of a gradient.
-    """
-
-    epochs: int = 30
-    batch: int = 2
-    lr: float = 0.01
-    lr_end: float = 2e-4
-    ema: float = 0.998
-    clip: float = 20.0
-    until: int | None = None
-
-    @property
-    def gamma(self) -> float:
-        """Factor of the learning rate per epoch."""
-        return float((self.lr_end / self.lr) ** (1.0 / max(self.epochs, 1)))
 
 
 def arguments(
@@ -141,7 +73,7 @@ def run(command: Sequence[str], show: Callable[[str], None] | None = None) -> No
     MultiscaleError
         If the trainer is not installed or stops with an error; the last lines it wrote are quoted.
     """
-    environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")} | MALLOC
+    environment = without_launcher(os.environ) | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")} | MALLOC
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "mace.cli.run_train", *command],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
@@ -160,10 +92,13 @@ def run(command: Sequence[str], show: Callable[[str], None] | None = None) -> No
         raise MultiscaleError("MACE's trainer stopped with an error; its last lines were:\n" + "\n".join(tail))
 
 
-def pilot(folder: Path, train_set: Sequence[ase.Atoms], valid_set: Sequence[ase.Atoms], seconds: float,
-          noise: Noise, architecture: Architecture, schedule: Schedule) -> int:  # fmt: skip
+def pilot(
+    folder: Path, train_set: Sequence[ase.Atoms], valid_set: Sequence[ase.Atoms], seconds: float, training: Training
+) -> int:
     """How many epochs fit into ``seconds``, by the time that one epoch on a twelfth of the data takes."""
     trial = folder / "pilot"
+    # What an interrupted pilot has left would be gone on from, and its epochs would take no time.
+    shutil.rmtree(trial, ignore_errors=True)
     few = list(train_set)[::12] or list(train_set)
     save(trial / "train.xyz", few)
     save(trial / "valid.xyz", list(valid_set)[::12] or list(valid_set))
@@ -174,8 +109,8 @@ def pilot(folder: Path, train_set: Sequence[ase.Atoms], valid_set: Sequence[ase.
         if "Initial" in line or "Epoch" in line:
             stamps.append(time.monotonic())
 
-    short = replace(schedule, epochs=2)
-    run(arguments(trial, "pilot", 0, noise, architecture, short, stress=stress), clock)
+    short = replace(training.schedule, epochs=2, until=None)
+    run(arguments(trial, "pilot", 0, training.noise, training.architecture, short, stress=stress), clock)
     shutil.rmtree(trial)
     # The first epoch also compiles; the second is typical.
     per_epoch = (stamps[2] - stamps[1]) * sum(map(len, train_set)) / sum(map(len, few))
@@ -194,20 +129,39 @@ def reschedule(checkpoint: Path, schedule: Schedule) -> None:
     for group in state["optimizer"]["param_groups"]:
         group["lr"] = rate
     state["lr_scheduler"] |= {"gamma": schedule.gamma, "_last_lr": [rate] * len(state["lr_scheduler"]["_last_lr"])}
-    torch.save(state, checkpoint)
+    with atomic(checkpoint, "wb") as file:
+        torch.save(state, file)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted((folder / "checkpoints").glob("*.pt"))
+
+
+def _divided(
+    configurations: Sequence[ase.Atoms], out: Path, training: Training
+) -> dict[int, tuple[list[ase.Atoms], list[ase.Atoms]]]:
+    """Training and validation set of every member; refuses folders that are in use, and data that are too few."""
+    sets = {}
+    for number in training.members:
+        if _checkpoints(out / f"member{number}") and not training.resume:
+            raise MultiscaleError(
+                f"train was given '{out}', where member {number} has checkpoints; continue it or choose another folder"
+            )
+        train_set, valid_set, held_out = split(configurations, training.seed + number)
+        if not (train_set and valid_set and held_out):
+            raise MultiscaleError(
+                f"train was given {len(configurations)} configurations, which leaves {len(train_set)} to train, {len(valid_set)} to "
+                f"validate and {len(held_out)} held out; each needs at least one: give some type of configuration three groups or more"
+            )
+        sets[number] = train_set, valid_set
+    return sets
 
 
 def train(
     configurations: Sequence[ase.Atoms],
     out: str | Path,
+    training: Training | None = None,
     *,
-    members: Sequence[int] = (0, 1, 2, 3),
-    seed: int = 1,
-    minutes: float | None = None,
-    noise: Noise | None = None,
-    architecture: Architecture | None = None,
-    schedule: Schedule | None = None,
-    resume: bool = False,
     show: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Fit a committee; gives the path of each member's MACE model.
@@ -218,45 +172,41 @@ def train(
         Labelled, see :func:`multiscale.learning.dataset.load`.
     out : str or Path
         Folder; each member has its own in it, with its data, log, checkpoints and model.
-    members : sequence of int
-        Numbers of the members to fit; member m has the seed ``seed + m``.
-    minutes : float, optional
-        Time for all members together; a short pilot run then sets the number of epochs.
-    noise, architecture, schedule : optional
-        See :class:`Noise`, :class:`Architecture`, :class:`Schedule`.
-    resume : bool
-        Go on from the checkpoints in ``out``; the schedule's epochs count from the first run on, and its learning rate
-        holds from here on.
+    training : Training, optional
+        The committee, and how it is trained; four members unless given.
     show : callable, optional
         Gets every line of the trainer's log.
+
+    Raises
+    ------
+    MultiscaleError
+        Before any member is trained, if a member's folder has checkpoints that are not to be gone on from, or the data are
+        too few to be divided; if the trainer fails.
     """
-    noise, architecture, schedule = noise or Noise(), architecture or Architecture(), schedule or Schedule()
-    out, models = Path(out).resolve(), []
+    training, out, models = training or Training(), Path(out).resolve(), []
     stress = any("REF_stress" in atoms.info for atoms in configurations)
-    for number in members:
+    sets, schedule = _divided(configurations, out, training), training.schedule
+    if training.minutes is not None:
+        first, seconds = training.members[0], 60.0 * training.minutes / len(training.members)
+        epochs = pilot(out / f"member{first}", *sets[first], seconds, training)
+        schedule = replace(schedule, epochs=epochs)
+    for number, (train_set, valid_set) in sets.items():
         folder = out / f"member{number}"
-        done = sorted((folder / "checkpoints").glob("*.pt"))
-        if done and not resume:
-            raise MultiscaleError(
-                f"train was given '{out}', where member {number} has checkpoints; continue it or choose another folder"
-            )
-        train_set, valid_set, _ = split(configurations, seed + number)
         save(folder / "train.xyz", train_set)
         save(folder / "valid.xyz", valid_set)
-        if minutes is not None:
-            epochs = pilot(folder, train_set, valid_set, 60.0 * minutes / len(members), noise, architecture, schedule)
-            schedule = replace(schedule, epochs=epochs)
-            minutes = None
-        for checkpoint in done:
+        for checkpoint in _checkpoints(folder):
             reschedule(checkpoint, schedule)
-        command = arguments(folder, f"member{number}", seed + number, noise, architecture, schedule, stress=stress)
+        seed = training.seed + number
+        command = arguments(
+            folder, f"member{number}", seed, training.noise, training.architecture, schedule, stress=stress
+        )
         settings: dict[str, Any] = {
-            "noise": asdict(noise),
-            "architecture": asdict(architecture),
+            "noise": asdict(training.noise),
+            "architecture": asdict(training.architecture),
             "schedule": asdict(schedule),
         }
-        settings |= {"seed": seed + number, "configurations": [len(train_set), len(valid_set)], "command": command}
-        (folder / "settings.json").write_text(json.dumps(settings, indent=1, default=str))
+        settings |= {"seed": seed, "configurations": [len(train_set), len(valid_set)], "command": command}
+        write_json(folder / "settings.json", settings)
         run(command, show)
         models.append(folder / f"member{number}.model")
     return models

@@ -9,6 +9,7 @@ import ase
 import numpy as np
 from ase.build import bulk
 
+from ..lazy import REMEDIES
 from ..models.base import SiteModel
 from ..region import Can, Query
 from ..regions.ml import MLRegion
@@ -19,7 +20,7 @@ try:
     from phonopy import Phonopy
     from phonopy.structure.atoms import PhonopyAtoms
 except ImportError as error:  # pragma: no cover - the environment of the tests has it
-    raise missing("phonopy", "Phonons", "install it with 'pip install phonopy'") from error
+    raise missing("phonopy", "Phonons", REMEDIES["phonopy"]) from error
 
 #: Γ–X–K–Γ–L of the face-centred cubic lattice.
 PATH = (("Γ", (0, 0, 0)), ("X", (0.5, 0, 0.5)), ("K|U", (0.375, 0.375, 0.75)), ("Γ", (0, 0, 0)), ("L", (0.5, 0.5, 0.5)))

@@ -1,7 +1,7 @@
 """Properties of silicon by any method on the same finite objects, so that a method without k-points is a fair reference.
 
     crystal     e_b = [E_2 − (h_2/h_1) E_1] / [b_2 − b_1 h_2/h_1],   E_atom = 2 e_b       (two capped clusters)
-    elastic     E_atom(F, u):  C11, C12 from uniform and tetragonal strain;  C44 = C44⁰ − (∂²E/∂e∂u)²/(∂²E/∂u²)/V…
+    stiffness   E_atom(F, u):  B from uniform, C' from tetragonal strain;  C44 = C44⁰ − (∂²U/∂γ∂u)²/(∂²U/∂u²),  U = E_atom/V
     surface     [E(two halves far apart) − E(whole)] / number of broken bonds
     vacancy     E(cluster without its middle atom) + E_atom − E(cluster)
 
@@ -10,25 +10,35 @@ Deformations carry the caps along. The inner displacement u moves one sublattice
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ase
 import numpy as np
+from ase.build import bulk as bulk_atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.constraints import FixAtoms
 from ase.optimize import BFGS
 
+from ..elastic import elastic_constants, lattice_constant
 from ..models.base import SiteModel
 from ..region import Can, Query
-from ..regions.carve import Cluster, carve
+from ..regions.carve import Cluster
 from ..regions.ml import MLRegion
-from ..regions.rescale import DIAMOND
-from ..types import GPA_PER_EV_A3, Array, MultiscaleError
+from ..regions.rescale import (
+    DIAMOND,
+    PerAtom,
+    bond_energy,
+    diamond_cluster,
+    equilibrium,
+    inner_softening,
+    shear_moduli,
+)
+from ..types import Array, MultiscaleError
 from .errors import Evaluate
 
-#: Sublattice of each atom of the cubic cell.
-_SECOND = np.arange(8) >= 4
+#: Å; lattice constant at which caps have the bond length of silane, 1.48 Å. They are scaled with the cluster.
+A_CAPS = 5.431
 
 
 class FunctionCalculator(Calculator):
@@ -47,19 +57,47 @@ class FunctionCalculator(Calculator):
         self.results = {"energy": energy, "free_energy": energy, "forces": forces}
 
 
-def diamond_cluster(
-    a: float, core: list[int], *, hops: int = 0, radius: float | None = None
-) -> tuple[Cluster, ase.Atoms]:
-    """A capped cluster of the perfect crystal with lattice constant ``a`` Å; caps at 1.48 Å when a is 5.431 Å."""
-    crystal, cell = a * DIAMOND, a * np.eye(3)
-    cluster = carve(["Si"] * 8, crystal, cell, True, core, hops=hops, radius=radius, images=True, bond_length=0.52 * a,
-                    cap_bond=1.48 * a / 5.431)  # fmt: skip
-    return cluster, ase.Atoms(cluster.all_symbols, cluster.positions(crystal, cell))
+def relax(atoms: ase.Atoms, evaluate: Evaluate, fmax: float, steps: int) -> float:
+    """Move the atoms to a minimum of energy; gives the energy there, eV.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        Moved in place; constraints hold.
+    evaluate : function
+        The method.
+    fmax, steps : float, int
+        Largest force allowed at the end, eV/Å, and most steps to take.
+
+    Raises
+    ------
+    MultiscaleError
+        If the force is still larger after the steps: what is not at a minimum has no property of it.
+    """
+    atoms.calc = FunctionCalculator(evaluate)
+    BFGS(atoms, logfile=None).run(fmax=fmax, steps=steps)
+    left = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+    if left >= fmax:
+        raise MultiscaleError(
+            f"{atoms.symbols} is not relaxed after {steps} steps: the largest force is {left:.3g} eV/Å, and {fmax} is needed; allow more "
+            "steps or look at the method's forces"
+        )
+    return float(atoms.get_potential_energy())
+
+
+def _cluster(a: float, core: Sequence[int], *, hops: int = 0, radius: float | None = None) -> tuple[Cluster, ase.Atoms]:
+    """A capped cluster of silicon with lattice constant ``a`` Å; caps at 1.48 Å when a is :data:`A_CAPS`."""
+    return diamond_cluster(a, core=core, hops=hops, radius=radius, cap_bond=1.48 * a / A_CAPS)
+
+
+def silane(a: float) -> ase.Atoms:
+    """Si35H36: a capped ball of the crystal with lattice constant ``a`` Å."""
+    return _cluster(a, [0], radius=0.9 * a)[1]
 
 
 @dataclass(frozen=True)
-class Elastic:
-    """Lattice constant (Å) and stiffness (GPa) of the crystal; ``c44_0`` without inner relaxation."""
+class Crystal:
+    """Lattice constant (Å), stiffness (GPa) and energy per atom (eV); ``c44_0`` without inner relaxation."""
 
     a0: float
     c11: float
@@ -74,63 +112,34 @@ class Elastic:
         return (self.c11 + 2.0 * self.c12) / 3.0
 
 
-def bond_crystal(evaluate: Evaluate, hops: tuple[int, int] = (1, 2)) -> Callable[[Array, float], float]:
-    """The function (lattice vectors (3, 3) Å, inner displacement along x in Å) → energy per atom, by two clusters."""
-    clusters = [diamond_cluster(5.431, [0], hops=n)[0] for n in hops]
-    caps = [len(c.links) for c in clusters]
-    bonds = [(4 * len(c.symbols) - h) / 2 for c, h in zip(clusters, caps, strict=True)]
-    ratio = caps[1] / caps[0]
+def by_bonds(evaluate: Evaluate, hops: tuple[int, int] = (1, 2)) -> PerAtom:
+    """The crystal's energy per atom by two capped clusters, whose difference leaves bonds without caps."""
+    small, large = (_cluster(A_CAPS, [0], hops=n)[0] for n in hops)
 
-    def per_atom(cell: Array, shift: float = 0.0) -> float:
-        x = DIAMOND @ cell
-        x[_SECOND, 0] += shift
-        e = [evaluate(ase.Atoms(c.all_symbols, c.positions(x, cell)))[0] for c in clusters]
-        return float(2.0 * (e[1] - ratio * e[0]) / (bonds[1] - ratio * bonds[0]))
+    def energy(k: int, x: Array) -> float:
+        return evaluate(ase.Atoms((small, large)[k].all_symbols, x))[0]
 
-    return per_atom
+    return bond_energy((small, large), energy)
 
 
-def periodic_crystal(model: SiteModel) -> Callable[[Array, float], float]:
-    """The same function by a model on the periodic crystal itself."""
-
-    def per_atom(cell: Array, shift: float = 0.0) -> float:
-        x = DIAMOND @ cell
-        x[_SECOND, 0] += shift
-        answer = MLRegion(model, ase.Atoms("Si8", x, cell=cell, pbc=True)).evaluate(x, Query(Can.ENERGY))
-        assert answer.energy is not None
-        return answer.energy / 8.0
-
-    return per_atom
+def measured(per_atom: PerAtom, guess: float = 5.45, e: float = 0.01) -> Crystal:
+    """The crystal from energies of deformed crystals alone: C11 = B + 4/3 C', C12 = B − 2/3 C', C44 = C44⁰ − B_eu²/D_uu."""
+    a, bulk, atom = equilibrium(per_atom, guess)
+    c_prime, c44_0 = shear_moduli(per_atom, a, e)
+    c44 = c44_0 - inner_softening(per_atom, a, e)
+    return Crystal(a, bulk + 4.0 / 3.0 * c_prime, bulk - 2.0 / 3.0 * c_prime, c44, c44_0, atom)
 
 
-def elastic(
-    per_atom: Callable[[Array, float], float], guess: float = 5.45, e: float = 0.01, u: float = 0.03
-) -> Elastic:
-    """Lattice constant and stiffness from energies per atom of deformed crystals."""
-    for _ in range(2):
-        a = guess * (1.0 + np.linspace(-0.02, 0.02, 5))
-        curve = np.polynomial.Polynomial.fit(a, [per_atom(s * np.eye(3), 0.0) for s in a], 4)
-        roots = np.asarray(curve.deriv().roots())
-        real = roots[(np.abs(roots.imag) < 1e-9) & (np.abs(roots.real - guess) < 0.05 * guess)].real
-        if not len(real):
-            raise MultiscaleError(f"elastic found no energy minimum within 5 % of a = {guess} Å; give a better guess")
-        guess = float(min(real, key=lambda s: float(curve(s))))
-    a0, volume = guess, guess**3 / 8.0
-    bulk = float(curve.deriv(2)(a0)) * a0**2 / (9.0 * volume)
-    zero = per_atom(a0 * np.eye(3), 0.0)
-
-    def energy(strain: Array, shift: float = 0.0) -> float:
-        return (per_atom(a0 * (np.eye(3) + strain), shift) - zero) / volume
-
-    tetragonal, shear = np.diag([e, -0.5 * e, -0.5 * e]), np.zeros((3, 3))
-    shear[1, 2] = shear[2, 1] = 0.5 * e
-    c_prime = (energy(tetragonal) + energy(-tetragonal)) / (1.5 * e**2)
-    # ½ A e² + B e u + ½ D u² per volume, e the engineering shear.
-    a_ee = (energy(shear) + energy(-shear)) / e**2
-    d_uu = (energy(0.0 * shear, u) + energy(0.0 * shear, -u)) / u**2
-    b_eu = (energy(shear, u) + energy(-shear, -u) - energy(shear, -u) - energy(-shear, u)) / (4.0 * e * u)
-    c = np.array([bulk + 4.0 / 3.0 * c_prime, bulk - 2.0 / 3.0 * c_prime, a_ee - b_eu**2 / d_uu, a_ee]) * GPA_PER_EV_A3
-    return Elastic(a0, c11=float(c[0]), c12=float(c[1]), c44=float(c[2]), c44_0=float(c[3]), atom=zero)
+def periodic(model: SiteModel, guess: float = 5.45) -> Crystal:
+    """The periodic crystal of a model, from its stresses (:mod:`multiscale.elastic`)."""
+    start = MLRegion(model, bulk_atoms("Si", a=guess))
+    a = lattice_constant(start.with_cell, start.reference, start.cell, guess)
+    region = MLRegion(model, bulk_atoms("Si", a=a))
+    C = elastic_constants(region.with_cell, region.reference, region.cell)
+    energy = region.evaluate(region.reference, Query(Can.ENERGY)).energy
+    assert energy is not None
+    c11, c12, c44 = (float(C.relaxed[k]) for k in ((0, 0), (0, 1), (3, 3)))
+    return Crystal(a, c11, c12, c44, float(C.unrelaxed[3, 3]), energy / region.n_dofs)
 
 
 #: Cleavage planes: normal, and bonds cut per a² of area.
@@ -147,7 +156,7 @@ def cleavage(
     """Unrelaxed work of separation of a capped cluster: eV per broken bond, J/m² (both faces), and the bonds broken."""
     normal = np.array(PLANES[plane][0], dtype=float)
     normal /= np.linalg.norm(normal)
-    cluster, whole = diamond_cluster(a, [0, _partner(normal)], radius=radius)
+    cluster, whole = _cluster(a, [0, _partner(normal)], radius=radius)
     x = whole.positions
     silicon = ~cluster.link_atoms
     bond = 0.25 * np.sqrt(3.0) * a
@@ -184,9 +193,14 @@ def vacancy(evaluate: Evaluate, a: float, atom: float, *, hops: int = 2, steps: 
     hops : int
         Size of the cluster.
     steps : int
-        Of relaxation; caps and the atoms that carry them stay where they are.
+        Most steps of relaxation; caps and the atoms that carry them stay where they are.
+
+    Raises
+    ------
+    MultiscaleError
+        If the inside does not relax in so many steps.
     """
-    cluster, whole = diamond_cluster(a, [0], hops=hops)
+    cluster, whole = _cluster(a, [0], hops=hops)
     broken = whole.copy()
     del broken[0]
     perfect = evaluate(whole)[0]
@@ -194,6 +208,4 @@ def vacancy(evaluate: Evaluate, a: float, atom: float, *, hops: int = 2, steps: 
     carriers = np.unique(cluster.links[:, 0])
     fixed = np.concatenate([carriers, np.flatnonzero(cluster.link_atoms)]) - 1
     broken.set_constraint(FixAtoms(fixed))
-    broken.calc = FunctionCalculator(evaluate)
-    BFGS(broken, logfile=None).run(fmax=0.03, steps=steps)
-    return float(rigid), float(broken.get_potential_energy() + atom - perfect)
+    return float(rigid), relax(broken, evaluate, 0.03, steps) + atom - perfect

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import ase
@@ -13,6 +15,7 @@ import ase
 from ..calculator import RegionCalculator
 from ..models.base import SiteModel
 from ..regions.ml import MLRegion
+from ..types import MultiscaleError
 from .reference import label
 from .structures import generate, stream
 from .visit import downhill, dynamics
@@ -48,8 +51,10 @@ STARTS = {
 }  # fmt: skip
 
 
-def make(recipe: tuple[Stage, ...] = RECIPE, *, share: float = 1.0, seed: int = 0) -> Iterator[ase.Atoms]:
-    """Generate and label; the same seeds give the same data.
+def parts(
+    recipe: tuple[Stage, ...] = RECIPE, *, share: float = 1.0, seed: int = 0
+) -> dict[str, Callable[[], Iterator[ase.Atoms]]]:
+    """What makes and labels each part of the data, one type of one stage, by a name that says which.
 
     Parameters
     ----------
@@ -59,12 +64,32 @@ def make(recipe: tuple[Stage, ...] = RECIPE, *, share: float = 1.0, seed: int = 
         Part of every count to make, at least one.
     seed : int
         Added to the stages' own seeds, for other data of the same kind.
+
+    Raises
+    ------
+    MultiscaleError
+        If the share is not above 0 and at most 1.
     """
-    for stage in recipe:
-        for kind, count in stage.counts.items():
-            wanted = {kind: max(1, round(share * count))}
-            made = generate(wanted, stage.seed + seed, **stage.settings)
-            yield from _labelled(made if stage.name is None else _renamed(made, stage.name), kind)
+    if not 0.0 < share <= 1.0:
+        raise MultiscaleError(
+            f"the part of the recipe to make was given as {share}; give a number above 0 and at most 1"
+        )
+
+    def part(stage: Stage, kind: str, count: int) -> Iterator[ase.Atoms]:
+        made = generate({kind: max(1, round(share * count))}, stage.seed + seed, **stage.settings)
+        return _labelled(made if stage.name is None else _renamed(made, stage.name), kind)
+
+    # A type has its own random numbers, so that parts do not depend on one another.
+    return {
+        f"{number}-{stage.name or 'plain'}-{kind}": partial(part, stage, kind, count)
+        for number, stage in enumerate(recipe)
+        for kind, count in stage.counts.items()
+    }
+
+
+def make(recipe: tuple[Stage, ...] = RECIPE, *, share: float = 1.0, seed: int = 0) -> Iterator[ase.Atoms]:
+    """Generate and label all :func:`parts`; the same seeds give the same data."""
+    return chain.from_iterable(part() for part in parts(recipe, share=share, seed=seed).values())
 
 
 def make_visited(model: SiteModel, starts: Mapping[str, int] | None = None) -> Iterator[ase.Atoms]:

@@ -16,7 +16,6 @@ from typing import Any
 
 import ase
 import numpy as np
-from ase.optimize import BFGS
 
 from ..lazy import REMEDIES
 from ..models.default import default_members, default_potential
@@ -24,16 +23,7 @@ from ..types import Array, missing
 from .dataset import SHIPPED, load, split
 from .errors import Errors, Evaluate, by_model, by_reference, errors_of, predict
 from .phonons import bands, cluster_frequencies
-from .properties import (
-    PLANES,
-    FunctionCalculator,
-    bond_crystal,
-    cleavage,
-    diamond_cluster,
-    elastic,
-    periodic_crystal,
-    vacancy,
-)
+from .properties import PLANES, by_bonds, cleavage, measured, periodic, relax, silane, vacancy
 
 try:
     import matplotlib.pyplot as plt
@@ -46,7 +36,7 @@ BLUE, RED = "#0072B2", "#D55E00"
 
 def properties(evaluate: Evaluate) -> dict[str, Any]:
     """Everything that is compared with the reference, by one method."""
-    crystal = elastic(bond_crystal(evaluate))
+    crystal = measured(by_bonds(evaluate))
     rigid, relaxed = vacancy(evaluate, crystal.a0, crystal.atom)
     return {
         **asdict(crystal),
@@ -57,11 +47,10 @@ def properties(evaluate: Evaluate) -> dict[str, Any]:
     }
 
 
-def frequencies(evaluate: Evaluate, a: float = 5.45) -> Array:
-    """Vibrational frequencies (THz) of relaxed Si29H36, ascending, without the six of free motion."""
-    _, atoms = diamond_cluster(a, [0], radius=0.9 * a)
-    atoms.calc = FunctionCalculator(evaluate)
-    BFGS(atoms, logfile=None).run(fmax=0.005, steps=100)
+def frequencies(evaluate: Evaluate, a: float = 5.45, steps: int = 100) -> Array:
+    """Vibrational frequencies (THz) of Si35H36, relaxed in so many steps, ascending, without the six of free motion."""
+    atoms = silane(a)
+    relax(atoms, evaluate, 0.005, steps)
     return cluster_frequencies(atoms, evaluate)
 
 
@@ -115,7 +104,7 @@ def draw_vibrations(reference: Array, members: Sequence[Array], curves: Any, pat
     for values in members:
         axes[0].plot(reference, values, ".", ms=2.5, color=BLUE)
     axes[0].axline((0, 0), slope=1, color="0.4", lw=0.8)
-    axes[0].set(xlabel="GFN1-xTB, THz", ylabel="members, THz", title="vibrations of Si$_{29}$H$_{36}$")
+    axes[0].set(xlabel="GFN1-xTB, THz", ylabel="members, THz", title="vibrations of Si$_{35}$H$_{36}$")
     for frequency in members_bands:
         axes[1].plot(distances, frequency, color=BLUE, lw=0.8)
     axes[1].set_xticks([t for t, _ in ticks], [name for _, name in ticks])
@@ -150,7 +139,7 @@ def main() -> None:
     result["members"] = [model.provenance["held_out"] for model in models]
     result["reference"] = truth["properties"]
     result["properties"] = [properties(evaluate) for evaluate in evaluates]
-    result["periodic"] = [asdict(elastic(periodic_crystal(model))) for model in models]
+    result["periodic"] = [asdict(periodic(model)) for model in models]
     vibrations = [np.array(truth["frequencies"]), *(frequencies(evaluate) for evaluate in evaluates)]
     result["frequency_rmse"] = [float(np.sqrt(np.mean((v - vibrations[0]) ** 2))) for v in vibrations[1:]]
     result["frequency_rmse_si"] = [
