@@ -108,12 +108,12 @@ class HybridModel:
             gates.zones(interface)
             gates.surroundings(interface)
             gates.overlays(interface)
+        self.waiting = 0.0
         self.teams = self.ranks.teams(interface.regions)
         self._together("building the regions", self._bind)
         self.timings: dict[str, float] = dict.fromkeys(interface.regions, 0.0)
         self.calls: dict[str, int] = dict.fromkeys(interface.regions, 0)
         self.evaluations = 0
-        self.waiting = 0.0
         self._prepared: Any = coupler.prepare(interface.reference, interface, self.ask)
 
     # -- evaluation --------------------------------------------------------------------------------------------
@@ -260,7 +260,9 @@ class HybridModel:
         except Exception as e:
             error = e
         world = self.ranks.world
+        clock = time.perf_counter()
         failures = world.failures(error)
+        self.waiting += time.perf_counter() - clock
         if failures:
             rank, message = failures[0]
             where = f" (rank {rank} of {world.size}, {doing})" if world.size > 1 else ""

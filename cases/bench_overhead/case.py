@@ -38,7 +38,7 @@ class Overhead(Case):
         return crack, HybridModel(crack.interface(), EnergyBlend())
 
     def measure(self, run, built):
-        """Per call: wall time, the regions' own, time waiting for the sum over ranks, embeddings."""
+        """Per call: wall time, the regions' own, time waiting for other ranks, embeddings."""
         crack, model = built
         run.record("atoms", len(crack.crystal.positions))
         run.record("mesh dofs", 2 * len(crack.mesh.nodes))
