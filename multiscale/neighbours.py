@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from .domains import around, unfold
 from .types import Array, BoolArray, IntArray, MultiscaleError, missing
 
 try:
@@ -40,6 +41,21 @@ class Pairs:
     j: IntArray
     shift: IntArray
     vectors: Array
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Pairs that may be within the cutoff: ``i``, ``j`` as in :class:`Pairs`; S is ``shifts[code]``, S·cell ``offsets[code]``, Å."""
+
+    i: IntArray
+    j: IntArray
+    code: NDArray[np.int32]
+    shifts: IntArray
+    offsets: Array
+
+    def shift(self, rows: IntArray) -> IntArray:
+        """S (k, 3) of some of the pairs."""
+        return self.shifts[self.code[rows]]
 
 
 def complete_cell(cell: ArrayLike, pbc: ArrayLike) -> Array:
@@ -111,8 +127,9 @@ class NeighbourList:
         self._built_at: Array | None = None
         self._i: IntArray = np.zeros(0, dtype=np.int64)
         self._j: IntArray = np.zeros(0, dtype=np.int64)
-        self._shift: IntArray = np.zeros((0, 3), dtype=np.int64)
-        self._offset: Array = np.zeros((0, 3))
+        # Few different shifts occur: a number per pair takes a twelfth of the memory of S and S·cell.
+        self._code: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
+        self._shifts: IntArray = np.zeros((0, 3), dtype=np.int64)
         self._first: IntArray = np.zeros(1, dtype=np.int64)
 
     def pairs(self, x: Array, centres: IntArray | None = None) -> Pairs:
@@ -130,21 +147,37 @@ class NeighbourList:
         MultiscaleError
             If positions are not finite, or two atoms are closer than 0.1 Å.
         """
-        if self._stale(x):
-            self._build(x)
-        rows: IntArray = np.arange(len(self._i)) if centres is None else self._rows(centres)
-        i, j = self._i[rows], self._j[rows]
-        vectors = x[j] + self._offset[rows] - x[i]
+        if self.stale(x):
+            self.build(x)
+        stored = self.stored(np.arange(len(x)) if centres is None else centres)
+        near, vectors = self.within(x, stored)
+        return Pairs(stored.i[near], stored.j[near], stored.shift(near), vectors)
+
+    def stored(self, centres: IntArray) -> Stored:
+        """The pairs of ``centres`` (m,) as they were stored, within cutoff + skin of where atoms were; in the order of this array."""
+        rows = self._rows(centres)
+        return Stored(self._i[rows], self._j[rows], self._code[rows], self._shifts, self._shifts @ self.cell)
+
+    def within(self, x: Array, stored: Stored) -> tuple[IntArray, Array]:
+        """Which of the stored pairs are within the cutoff now (k,), and their vectors (k, 3), Å.
+
+        Raises
+        ------
+        MultiscaleError
+            If two atoms are closer than 0.1 Å.
+        """
+        vectors = np.take(x, stored.j, axis=0)
+        vectors += np.take(stored.offsets, stored.code, axis=0)
+        vectors -= np.take(x, stored.i, axis=0)
         square = np.einsum("ij,ij->i", vectors, vectors)
         near: IntArray = np.flatnonzero(square < self.cutoff**2)
-        rows, i, j, vectors, square = rows[near], i[near], j[near], vectors[near], square[near]
         if len(square) and square.min() < OVERLAP**2:
             worst = int(square.argmin())
             raise MultiscaleError(
-                f"Atoms {i[worst]} and {j[worst]} are {np.sqrt(square[worst]):.3g} Å apart (closer than {OVERLAP} Å); "
+                f"Atoms {stored.i[worst]} and {stored.j[worst]} are {np.sqrt(square[worst]):.3g} Å apart (closer than {OVERLAP} Å); "
                 "remove the duplicate or check the step that moved them"
             )
-        return Pairs(i, j, self._shift[rows], vectors)
+        return near, np.take(vectors, near, axis=0)
 
     def _rows(self, centres: IntArray) -> IntArray:
         """Rows of the stored list that belong to ``centres``, in their order."""
@@ -153,8 +186,14 @@ class NeighbourList:
         jump = np.subtract(start, np.cumsum(count) - count)
         return np.add(np.repeat(jump, count), np.arange(count.sum()))
 
-    def _stale(self, x: Array) -> bool:
-        """Whether some atom has moved farther than half the skin since the list was built."""
+    def stale(self, x: Array) -> bool:
+        """Whether some atom has moved farther than half the skin since the list was built; the same on ranks with the same ``x``.
+
+        Raises
+        ------
+        MultiscaleError
+            If positions are not finite.
+        """
         if not np.isfinite(x).all():
             bad = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
             raise MultiscaleError(
@@ -165,19 +204,67 @@ class NeighbourList:
         moved = x - self._built_at
         return bool(np.einsum("ij,ij->i", moved, moved).max(initial=0.0) > (0.5 * self.skin) ** 2)
 
-    def _build(self, x: Array) -> None:
+    def build(self, x: Array, mine: IntArray | None = None, hops: int = 1) -> None:
+        """List the pairs anew.
+
+        Parameters
+        ----------
+        x : (n, 3) array
+            Positions, Å.
+        mine : (m,) int array, optional
+            The atoms that this rank owns. Unless given, all pairs are listed; else only those whose centre is within ``hops`` − 1
+            hops of them, at least.
+        hops : int
+        """
         self.builds += 1
         self._built_at = np.array(x, dtype=float)
-        n = len(x)
-        if n:
-            # One thread: the ranks already share the cores out, and vesin takes all of them by default.
-            engine = vesin.NeighborList(cutoff=self.cutoff + self.skin, full_list=True, n_threads=1)
-            i, j, shift = engine.compute(self._built_at, self.cell, self.pbc, "ijS")
+        if mine is None:
+            i, j, shift = self._search(self._built_at)
         else:
-            i, j, shift = np.zeros(0), np.zeros(0), np.zeros((0, 3))
-        shift = shift.astype(np.int64)
-        order = np.lexsort((shift[:, 2], shift[:, 1], shift[:, 0], j, i))
-        self._i, self._j = i[order].astype(np.int64), j[order].astype(np.int64)
-        self._shift = shift[order]
-        self._offset = self._shift @ self.cell
-        self._first = np.searchsorted(self._i, np.arange(n + 1))
+            points, heights = unfold(self._built_at, self.cell, self.pbc)
+            far = self.cutoff + self.skin
+            atoms = np.flatnonzero(around(points, heights, self.pbc, mine, hops * far))
+            i, j, shift = self._search(self._built_at[atoms])
+            centre = np.zeros(len(x), dtype=bool)
+            centre[mine] = True
+            if hops > 1:
+                centre |= around(points, heights, self.pbc, mine, (hops - 1) * far)
+            kept = centre[atoms][i]
+            i, j, shift = atoms[i[kept]], atoms[j[kept]], shift[kept]
+        order = _order(i, j, shift, len(x))
+        self._i, self._j = i[order], j[order]
+        self._shifts, code = _distinct(shift)
+        self._code = code[order]
+        self._first = np.searchsorted(self._i, np.arange(len(x) + 1))
+
+    def _search(self, x: Array) -> tuple[IntArray, IntArray, IntArray]:
+        if len(x) == 0:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
+        # One thread: the ranks already share the cores out, and vesin takes all of them by default.
+        engine = vesin.NeighborList(cutoff=self.cutoff + self.skin, full_list=True, n_threads=1)
+        i, j, shift = engine.compute(x, self.cell, self.pbc, "ijS")
+        return i.astype(np.int64), j.astype(np.int64), shift.astype(np.int64)
+
+
+def _distinct(shift: IntArray) -> tuple[IntArray, NDArray[np.int32]]:
+    """The different rows (m, 3) of shifts (n, 3), and which of them each is (n,)."""
+    low = shift.min(axis=0, initial=0)
+    extent = shift.max(axis=0, initial=0) - low + 1
+    s = shift - low
+    code = (s[:, 0] * extent[1] + s[:, 1]) * extent[2] + s[:, 2]
+    there = np.zeros(int(np.prod(extent)), dtype=bool)
+    there[code] = True
+    found = np.unravel_index(np.flatnonzero(there), extent)
+    return np.stack(found, axis=1) + low, (np.cumsum(there) - 1).astype(np.int32)[code]
+
+
+def _order(i: IntArray, j: IntArray, shift: IntArray, n: int) -> IntArray:
+    """The order by centre, then neighbour, then shift; it does not hang on where atoms were when the list was built."""
+    low = shift.min(axis=0, initial=0)
+    extent = shift.max(axis=0, initial=0) - low + 1
+    if float(n) ** 2 * float(np.prod(extent.astype(float))) < 2.0**62:
+        # One number per pair sorts several times as fast as five.
+        s = shift - low
+        code = (s[:, 0] * extent[1] + s[:, 1]) * extent[2] + s[:, 2]
+        return np.argsort((i * n + j) * int(np.prod(extent)) + code)
+    return np.lexsort((shift[:, 2], shift[:, 1], shift[:, 0], j, i))

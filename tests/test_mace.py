@@ -136,7 +136,7 @@ def test_single_precision_is_a_converted_copy(tiny, atoms):
 def test_few_centres_cost_their_receptive_field(tiny, atoms):
     """Layer ℓ sees the edges of the nodes within L − ℓ hops, and the answer is that of the whole."""
     region, few = MLRegion(tiny, atoms * (2, 2, 2)), np.array([5, 9])
-    edges, _ = region._edges(region.reference, few)
+    edges, _, _ = region._edges(region.reference, np.isin(np.arange(region.n_sites), few))
     rows = []
     hooks = [
         block.conv_tp.register_forward_hook(lambda m, given, out: rows.append(len(out)))
@@ -172,7 +172,7 @@ def test_few_centres_are_those_of_the_whole(name, atoms):
     rod, few = atoms * (1, 1, 9), np.array([3, 12])
     rod.rattle(0.05, seed=5)
     region = MLRegion(model, rod)
-    assert region._edges(region.reference, few)[0].levels[-1] < len(rod)
+    assert region._edges(region.reference, np.isin(np.arange(len(rod)), few))[0].levels[-1] < len(rod)
     weights = np.zeros(len(rod))
     weights[few] = 1.0, 0.5
     want = Can.ENERGY | Can.FORCES | Can.STRESS | Can.SITE_ENERGIES

@@ -109,8 +109,10 @@ def test_positions_and_cell_come_back_from_the_edges():
     from multiscale.models import LennardJones
 
     atoms = crystal((2, 1, 1), True)
-    region = MLRegion(LennardJones(symbols=("H", "Si"), cutoff=4.0), atoms)
-    edges, nodes = region._edges(region.reference, np.arange(2))
+    pairs = LennardJones(symbols=("H", "Si"), cutoff=4.0)
+    pairs.needs_placement = True
+    region = MLRegion(pairs, atoms)
+    edges, nodes, _ = region._edges(region.reference, np.arange(region.n_sites) < 2)
     x, h = recover(edges, edges.placement)
     np.testing.assert_array_equal(x, region.reference[nodes])
     np.testing.assert_array_equal(h, region.cell)

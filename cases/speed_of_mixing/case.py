@@ -8,8 +8,8 @@ energies mixed with exact forces. Were a site of weight zero free and mixing its
 with N_exp and N_cheap the atoms where the weight of the dear and of the cheap model, or its slope, is not zero. A strictly
 local model comes close; a message-passing model must evaluate its inner layers one cutoff farther out, which the ideal leaves out.
 
-*Switching* is all that is not model, and not waiting for other ranks: weights, their gradients, placing, summing, Python. LAMMPS APIP reports 27.7 % of its time for it
-(arXiv:2512.07693).
+*Switching* is all that is not model, and not waiting for other ranks: weights, their gradients, placing, summing, Python. LAMMPS APIP
+reports 27.7 % of its time for it (arXiv:2512.07693).
 """
 
 from __future__ import annotations

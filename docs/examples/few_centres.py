@@ -35,7 +35,7 @@ for layers, irreps, dtype in ((2, "16x0e+16x1o", "float64"), (2, "16x0e+16x1o", 
         weights = np.zeros(len(atoms))
         weights[chosen] = 1.0
         few = seconds(region, weights)
-        around, nodes = region._edges(region.reference, chosen)
+        around, nodes, _ = region._edges(region.reference, weights != 0.0)
         # The same atoms as a cluster of their own, every layer on every atom.
         cluster = MLRegion(model, symbols=["Si"] * len(nodes), positions=region.reference[nodes], dtype=dtype)
         naive = seconds(cluster, np.ones(len(nodes)))

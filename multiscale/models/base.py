@@ -17,6 +17,7 @@ import numpy as np
 from ..lazy import REMEDIES
 from ..symbols import numbered
 from ..types import Array, BoolArray, IntArray, MultiscaleError, missing
+from .exchange import Exchange
 
 try:
     import torch
@@ -67,7 +68,10 @@ class Edges:
         Number of nodes within 0, 1, …, ``layers`` hops: ``levels[0]`` centres are requested, ``levels[-1]`` is
         n_nodes. Layer ℓ = 1 … L of a message-passing model needs results on the first ``levels[L − ℓ]`` nodes only.
     placement : Placement or None
-        Where the graph lies; most models have no use for it.
+        Where the graph lies; for models that say ``needs_placement``.
+    exchange : Exchange or None
+        Where layers are spread over ranks: nodes are then those that this rank computes, by hops, followed by those of other
+        ranks, and a model has every layer's result but the last one completed by :meth:`complete`.
     """
 
     vectors: torch.Tensor
@@ -76,6 +80,7 @@ class Edges:
     species: torch.Tensor
     levels: tuple[int, ...]
     placement: Placement | None = None
+    exchange: Exchange | None = None
 
     @property
     def n_centres(self) -> int:
@@ -86,6 +91,12 @@ class Edges:
         """What a model of fewer layers gets of this graph: the nodes and edges within ``layers`` hops."""
         if layers + 1 >= len(self.levels):
             return self
+        if self.exchange is not None:
+            k = int(torch.searchsorted(self.centre, self.levels[layers - 1]))
+            levels = (*self.levels[:layers], self.levels[-1])
+            return Edges(
+                self.vectors[:k], self.centre[:k], self.neighbour[:k], self.species, levels, None, self.exchange
+            )
         n, k = self.levels[layers], int(torch.searchsorted(self.centre, self.levels[layers - 1]))
         place = self.placement
         if place is not None:
@@ -93,6 +104,41 @@ class Edges:
         return Edges(
             self.vectors[:k], self.centre[:k], self.neighbour[:k], self.species[:n], self.levels[: layers + 1], place
         )
+
+    def tile(self, first: int, last: int) -> Edges:
+        """The edges of the centres ``first`` … ``last`` − 1 alone, for a strictly local model; nodes are listed once per edge."""
+        start, end = (int(torch.searchsorted(self.centre, k)) for k in (first, last))
+        n, here = last - first, slice(start, end)
+        neighbour = self.neighbour[here]
+        species = torch.cat([self.species[first:last], self.species[neighbour]])
+        places = n + torch.arange(end - start, device=neighbour.device)
+        return Edges(self.vectors[here], self.centre[here] - first, places, species, (n, n + end - start))
+
+    def complete(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features for all nodes that the next layer reads, where other ranks computed some of them; collective within the team.
+
+        Parameters
+        ----------
+        features : (n, width) tensor
+            A layer's result on the first nodes.
+
+        Returns
+        -------
+        (n', width) tensor
+            The same, and where layers are spread over ranks the other ranks' rows behind them.
+        scalar tensor
+            Zero, to be added to the energies, so that this rank's backward pass goes through the exchange whether or not its own
+            energies depend on it: the others wait for it there.
+        """
+        if self.exchange is None:
+            return features, self.vectors.new_zeros(())
+        full = self.exchange.complete(features, self.vectors)
+        return full, full[:0].sum()
+
+    @property
+    def n_receivers(self) -> int:
+        """Number of nodes on which this rank computes anything."""
+        return self.levels[-2]
 
     def lengths(self) -> torch.Tensor:
         """Edge lengths (n_edges,), Å; differentiable, since no edge has zero length."""
@@ -127,6 +173,11 @@ class SiteModel(torch.nn.Module, ABC):
         The precisions it computes in.
     twice_differentiable : bool
         Whether Hessians of the site energies can be had from it.
+    needs_placement : bool
+        Whether it asks for :attr:`Edges.placement`.
+    exchanges : tuple of int
+        Features per node each time that a model of several layers calls :meth:`Edges.complete`, after every layer but the last, so
+        that the layers can be spread over ranks. Empty where it does not: every rank computes its sites' whole receptive field.
     """
 
     cutoff: float
@@ -136,6 +187,8 @@ class SiteModel(torch.nn.Module, ABC):
     doi: str
     precisions: tuple[str, ...] = ("float64", "float32")
     twice_differentiable: bool = True
+    needs_placement: bool = False
+    exchanges: tuple[int, ...] = ()
 
     @abstractmethod
     def forward(self, edges: Edges) -> torch.Tensor:

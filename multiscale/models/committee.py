@@ -58,6 +58,9 @@ class Committee(SiteModel):
         self.cutoff, self.symbols, self.precisions = first.cutoff, first.symbols, tuple(shared)
         self.layers = max(m.layers for m in members)
         self.twice_differentiable = all(m.twice_differentiable for m in members)
+        self.needs_placement = any(m.needs_placement for m in members)
+        if all(m.exchanges or m.layers == 1 for m in members):
+            self.exchanges = tuple(width for m in members for width in m.exchanges)
         self.name = f"committee of {len(members)} ({first.name}, …)"
         self.doi = first.doi
 
@@ -98,6 +101,7 @@ class Disagreement(SiteModel):
         self.committee, self.epsilon = committee, float(epsilon)
         self.cutoff, self.layers, self.symbols = committee.cutoff, committee.layers, committee.symbols
         self.precisions, self.twice_differentiable = committee.precisions, committee.twice_differentiable
+        self.needs_placement, self.exchanges = committee.needs_placement, committee.exchanges
         self.name, self.doi = f"disagreement of a {committee.name}", committee.doi
 
     def species(self, symbols: Sequence[str]) -> IntArray:
@@ -106,5 +110,7 @@ class Disagreement(SiteModel):
 
     def forward(self, edges: Edges) -> torch.Tensor:
         """Standard deviations (n_centres,), eV."""
-        variance = self.committee.site_energies(edges).var(dim=0, unbiased=True)
+        energies = self.committee.site_energies(edges)
+        # Spelt out: torch's own warns where there are no centres.
+        variance = ((energies - energies.mean(dim=0)) ** 2).sum(dim=0) / (len(energies) - 1)
         return torch.sqrt(variance + self.epsilon**2)

@@ -66,6 +66,7 @@ class Corrected(SiteModel):
         self.cutoff, self.layers, self.symbols = model.cutoff, model.layers, model.symbols
         self.name, self.doi = f"{model.name}, corrected", model.doi
         self.precisions, self.twice_differentiable = model.precisions, model.twice_differentiable
+        self.needs_placement, self.exchanges = model.needs_placement, model.exchanges
         self.onset, self.range = correction.onset, correction.cutoff
         known = torch.tensor([model.symbols.index(s) for s in correction.elements])
         n = len(model.symbols)

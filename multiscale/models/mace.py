@@ -3,7 +3,8 @@
     e_i = E0(z_i) + σ [ Σ_ℓ R_ℓ(h_i^ℓ) + ½ Σ_j V_ZBL(|D_ij|) ] + μ,      h^ℓ = interact(h^{ℓ−1}, D),   ℓ = 1 … L
 
 Layer ℓ is evaluated on the nodes that the requested site energies depend on through the layers above, and nowhere else:
-those within L − ℓ hops. Asking for few centres costs their receptive field, which shrinks layer by layer.
+those within L − ℓ hops. Asking for few centres costs their receptive field, which shrinks layer by layer. Spread over ranks, each
+computes its own nodes' features and gets those of its neighbours' nodes from their owners between the layers.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class Mace(SiteModel):
         self.head = _chosen_head(self.heads, head)
         self.symbols = tuple(chemical_symbols[int(z)] for z in module.atomic_numbers)
         self.cutoff, self.layers = float(module.r_max), len(module.interactions)
+        self.exchanges = tuple(_width(product) for product in list(module.products)[:-1])
         self.name = name or f"MACE({self.layers} layers, {self.cutoff:g} Å, {' '.join(self.symbols)})"
         self.provenance = dict(provenance or {})
         self.doi = str(self.provenance.get("doi", "10.48550/arXiv.2206.07697"))
@@ -136,24 +138,29 @@ class Mace(SiteModel):
     def forward(self, edges: Edges) -> torch.Tensor:
         """Site energies (n_centres,), eV, in double precision (E0s of thousands of eV eat up the digits of float32)."""
         n, m = edges.n_centres, self.module
-        if n == 0:
+        if edges.n_receivers == 0:
             return edges.vectors.sum().double() * torch.zeros(0, dtype=torch.float64, device=edges.vectors.device)
         which = self.heads.index(self.head)
         z = torch.nn.functional.one_hot(edges.species, len(self.symbols)).to(edges.vectors.dtype)
         h, layer, pair = self._embed(edges, z)
         heads = torch.full((n,), which, dtype=torch.long, device=z.device)
-        inter = pair
+        inter, passed = pair, edges.vectors.new_zeros(())
         readouts = list(m.readouts)
         for depth, (block, product) in enumerate(zip(m.interactions, m.products, strict=True), start=1):
-            h = interact(block, product, h, z, layer.first(edges.levels[self.layers - depth]))
+            wanted = edges.levels[self.layers - depth]
+            # mace-torch's product basis does not take none; a rank may have nothing left to do while others do.
+            h = interact(block, product, h, z, layer.first(wanted)) if wanted else h.new_zeros((0, _width(product)))
             # A model with one readout reads its last layer only.
-            if len(readouts) > 1 or depth == self.layers:
+            if n and (len(readouts) > 1 or depth == self.layers):
                 readout = readouts[depth - 1] if len(readouts) > 1 else readouts[0]
                 inter = inter + readout(h[:n], heads)[:, which]
-        if type(m).__name__ == "ScaleShiftMACE":
+            if depth < self.layers:
+                h, through = edges.complete(h)
+                passed = passed + through
+        if n and type(m).__name__ == "ScaleShiftMACE":
             inter = m.scale_shift(inter, heads)
         e0 = m.atomic_energies_fn(z[:n])[:, which]
-        return e0.double() + inter.double()
+        return e0.double() + inter.double() + passed.double()
 
     def _embed(self, edges: Edges, z: torch.Tensor) -> tuple[torch.Tensor, Layer, torch.Tensor]:
         """Features of the species, what layers see of the edges, and pair energies (n_centres,)."""
@@ -169,6 +176,11 @@ class Mace(SiteModel):
             k = int(torch.searchsorted(edges.centre, n))
             pair = m.pair_repulsion_fn(r[:k], z, ends[:, :k], m.atomic_numbers)[:n]
         return m.node_embedding(z), layer, pair
+
+
+def _width(product: Any) -> int:
+    """Number of features per node after a layer."""
+    return int(product.linear.irreps_out.dim)
 
 
 def _chosen_head(heads: tuple[str, ...], head: str | None) -> str:

@@ -70,6 +70,8 @@ class Metatomic(SiteModel):
     https://doi.org/10.48550/arXiv.2508.15704.
     """
 
+    needs_placement = True
+
     def __init__(
         self,
         model: Any,

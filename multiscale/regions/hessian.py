@@ -60,7 +60,7 @@ def edge_hessian(edges: Edges, nodes: IntArray, grad: torch.Tensor, n_dofs: int)
 
 
 def probed_hessian(
-    edges: Edges, nodes: IntArray, n_dofs: int, layers: int, product: Callable[[Array], Array]
+    i: IntArray, j: IntArray, n_dofs: int, layers: int, product: Callable[[Array], Array]
 ) -> sparse.csr_matrix:
     """Hessian (3·n_dofs, 3·n_dofs) of a message-passing model by coloured products, eV/Å².
 
@@ -68,10 +68,11 @@ def probed_hessian(
 
     Parameters
     ----------
+    i, j : (n_edges,) int arrays
+        Atoms at the two ends of the edges.
     product : callable
         (n_dofs, 3) → ∂²E/∂x² · v, (n_dofs, 3).
     """
-    i, j = nodes[edges.centre.cpu().numpy()], nodes[edges.neighbour.cpu().numpy()]
     touch = sparse.csr_matrix((np.ones(len(i)), (i, j)), (n_dofs, n_dofs)) + sparse.eye(n_dofs, format="csr")
     sees = sparse.eye(n_dofs, format="csr")
     for _ in range(layers):

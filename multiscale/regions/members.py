@@ -42,23 +42,22 @@ def member_answers(region: MLRegion, x: Array, weights: Array | None = None) -> 
     x = np.asarray(x, dtype=float)
     w = np.ones(region.n_sites) if weights is None else np.asarray(weights, dtype=float)
     region.check(x, Query(Can.ENERGY | Can.FORCES, w))
-    centres = region.owned()
-    centres = centres[w[centres] != 0.0]
-    edges, nodes = region._edges(x, centres)
-    vectors = edges.vectors.requires_grad_(True)
-    model = region._model()
-    assert isinstance(model, Committee)
-    # A rank without sites calls no model.
-    none = vectors.new_zeros((len(model.members), 0)).double() * vectors.sum()
-    energies = model.site_energies(edges) if len(centres) else none
-    zero, counted = energies.new_tensor(region._zeros[centres]), energies.new_tensor(w[centres])
-    answers = []
-    for member in energies:
-        site = member - zero
-        total = (counted * site).sum()
-        g = gradient(total, vectors, again=True).detach().double().cpu().numpy()
-        forces, full = -region._scatter(edges, nodes, g), np.zeros(region.n_sites)
-        full[centres] = site.detach().cpu().numpy()
-        region._check_finite({"forces": forces}, centres, site)
-        answers.append(Answer(energy=float(total.detach()), forces=forces, site_energies=full))
+    with region.together():
+        edges, nodes, centres = region._edges(x, w != 0.0)
+        vectors = edges.vectors.requires_grad_(True)
+        model = region._model()
+        assert isinstance(model, Committee)
+        # A rank on which there is nothing to compute calls no model.
+        none = vectors.new_zeros((len(model.members), 0)).double() * vectors.sum()
+        energies = model.site_energies(edges) if edges.n_receivers else none
+        zero, counted = energies.new_tensor(region._zeros[centres]), energies.new_tensor(w[centres])
+        answers = []
+        for member in energies:
+            site = member - zero
+            total = (counted * site).sum()
+            g = gradient(total, vectors, again=True).detach().double().cpu().numpy()
+            forces, full = -region._scatter(edges, nodes, g), np.zeros(region.n_sites)
+            full[centres] = site.detach().cpu().numpy()
+            region._check_finite({"forces": forces}, centres, full[centres])
+            answers.append(Answer(energy=float(total.detach()), forces=forces, site_energies=full))
     return answers
