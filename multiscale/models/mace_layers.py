@@ -118,13 +118,13 @@ INTERACTIONS: dict[str, Callable[[Any, torch.Tensor, torch.Tensor, Layer], Resul
 }
 
 
-def interact(block: Any, product: Any, h: torch.Tensor, z: torch.Tensor, layer: Layer) -> torch.Tensor:
-    """Features (n, n_features) of the first ``layer.n`` nodes after one layer.
+def interact(block: Any, h: torch.Tensor, z: torch.Tensor, layer: Layer) -> Result:
+    """Messages (n, channels, n_lm) of the first ``layer.n`` nodes, and what skips the product basis.
 
     Parameters
     ----------
-    block, product : modules
-        mace-torch's interaction block and product basis of the layer.
+    block : module
+        mace-torch's interaction block.
     h : (n_nodes, n_features) tensor
         Features before the layer.
     z : (n_nodes, n_elements) tensor
@@ -132,6 +132,4 @@ def interact(block: Any, product: Any, h: torch.Tensor, z: torch.Tensor, layer: 
     layer : Layer
         The edges.
     """
-    message, skip = INTERACTIONS[type(block).__name__](block, h, z, layer)
-    features: torch.Tensor = product(node_feats=message, sc=skip, node_attrs=z[: layer.n])
-    return features
+    return INTERACTIONS[type(block).__name__](block, h, z, layer)
