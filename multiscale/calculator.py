@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import ase
@@ -17,6 +17,7 @@ from .drive.precondition import Preconditioner, precondition
 from .drive.relax import relax
 from .protocol import Model
 from .region import Can, Query, Region
+from .regions.atomic import AtomicRegion
 from .types import Array, IntArray, MultiscaleError
 
 
@@ -91,7 +92,7 @@ class RegionCalculator(Calculator):
     def _follow(self, atoms: ase.Atoms) -> None:
         """Give the region the atoms' cell if that has changed."""
         cell = atoms.cell.array.copy()
-        if self._cell is not None and not np.array_equal(cell, self._cell):
+        if _other(cell, self._cell, [self.region]):
             if self.rebuild is None:
                 raise MultiscaleError(
                     "RegionCalculator was given atoms whose cell has changed, but its region keeps the cell it "
@@ -261,7 +262,7 @@ class HybridCalculator(Calculator):
     def _follow(self, atoms: ase.Atoms) -> None:
         """Rebuild the model if the atoms' cell has changed."""
         cell = atoms.cell.array.copy()
-        if self._cell is not None and not np.array_equal(cell, self._cell):
+        if _other(cell, self._cell, self.model.interface.regions.values()):
             if self.rebuild is None:
                 raise MultiscaleError(
                     "HybridCalculator was given atoms whose cell has changed, but its regions keep theirs; pass "
@@ -270,6 +271,21 @@ class HybridCalculator(Calculator):
             self.model, self._preconditioner = self.rebuild(cell), None
             self.q = self.model.interface.reference.copy()
         self._cell = cell
+
+
+def _other(cell: Array, last: Array | None, regions: Iterable[Region]) -> bool:
+    """Whether the atoms' cell is another one than the last; at first, than that of the regions that fill a periodic cell with atoms.
+
+    Atoms without a cell, all of whose knowledge of it is the regions', are as good as those that have theirs.
+    """
+    if last is not None:
+        return not np.array_equal(cell, last)
+    for region in regions:
+        if isinstance(region, AtomicRegion):
+            rows = region.pbc & cell.any(axis=1)
+            if not np.allclose(cell[rows], region.cell[rows], atol=1e-10):
+                return True
+    return False
 
 
 def atom_dofs(model: Model) -> IntArray:

@@ -145,6 +145,7 @@ class Case(ABC):
             with run.timed("build"):
                 model = self.build(run)
             data = self.measure(run, model)
+            run.report_all(model)
             if run.first:
                 self._draw(run, data)
         run.world.barrier()

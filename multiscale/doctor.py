@@ -13,7 +13,7 @@ from typing import Literal
 
 from .environment import PACKAGES, version
 from .lazy import REMEDIES
-from .ranks import device, launched
+from .ranks import launched
 from .registry import broken, couplers
 
 #: What the packages are for; those without a purpose are left out of the report when they are not there.
@@ -105,6 +105,10 @@ def _mpi() -> list[Finding]:
         # In a process of its own: importing mpi4py starts MPI, which must not happen in a report.
         library = _first_line([sys.executable, "-c", "from mpi4py import MPI; print(MPI.Get_library_version())"])
         found.append(Finding("ok", "MPI of mpi4py", library))
+        ask = "from mpi4py import MPI; from multiscale.devices import gpu_aware; print('yes' if gpu_aware() else 'no')"
+        takes = _first_line([sys.executable, "-c", ask])
+        said = {"yes": "takes device buffers", "no": "takes no device buffers: they pass through pinned host memory"}
+        found.append(Finding("ok", "MPI and GPUs", said.get(takes, takes)))
         if ("open mpi" in library.lower()) != ("open" in found[0].text.lower()):
             text = "mpi4py is built with another MPI than mpirun's: every rank would take itself for the whole run"
             found.append(Finding("warning", "two MPIs", text))
@@ -143,7 +147,8 @@ def _hardware() -> list[Finding]:
         found.append(Finding("warning", "threads", text))
     if _present("torch"):
         ask = "import torch.cuda as c; print([c.get_device_name(k) for k in range(c.device_count())] or 'no GPU')"
-        found.append(Finding("ok", "devices", f"{device()}; torch sees: {_first_line([sys.executable, '-c', ask])}"))
+        rule = "dealt out to the ranks of a node in turn, ranks may share one"
+        found.append(Finding("ok", "devices", f"torch sees: {_first_line([sys.executable, '-c', ask])}; {rule}"))
     return found
 
 

@@ -3,15 +3,16 @@
     ask(q, {r: query_r})  =  Σ_ranks (each rank's share of every region it works on)
 
 ``ask`` is the only collective: a rank evaluates the regions of its teams, then one sum makes every answer complete on every rank.
+Teams without a rank in common work at the same time; a rank of several teams comes to the larger ones first, where others wait for it.
 q is replicated (the point of coupling is that q stays small); meshes, neighbour lists and halos are distributed.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,9 +20,13 @@ import scipy.sparse as sp
 from . import gates, registry
 from .coupler import Coupler, Evaluation
 from .interface import Interface
+from .ledger import Ledger, LedgerRow
 from .ranks import Ranks
 from .region import Answer, Can, Query
+from .report import Report, spent_by
 from .types import Array, MultiscaleError
+
+T = TypeVar("T")
 
 #: Region, quantity and shape of everything that one question asks for, in the order in which it is summed over ranks.
 Layout = list[tuple[str, str, tuple[int, ...]]]
@@ -33,52 +38,6 @@ _FIELDS: tuple[tuple[Can, str], ...] = (
     (Can.STRESS, "stress"),
     (Can.HVP, "hvp"),
 )
-
-
-@dataclass(frozen=True)
-class LedgerRow:
-    """One region's entry in the ledger.
-
-    Attributes
-    ----------
-    region : str
-    matter : float
-        Atoms' worth of matter that it counts, Σ_s w_s m_s (negative for what is taken off).
-    area : float
-        Å² of interface that it counts.
-    energy : float or None
-        eV, as counted; None where the method has no energy.
-    """
-
-    region: str
-    matter: float
-    area: float
-    energy: float | None
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """Who counts what. ``coverage`` is the least and largest number of times that any piece of matter is counted: 1, 1."""
-
-    rows: tuple[LedgerRow, ...]
-    coverage: tuple[float, float]
-    energy: float | None
-
-    @property
-    def matter(self) -> float:
-        """Atoms' worth of matter in all."""
-        return sum(r.matter for r in self.rows)
-
-    def __str__(self) -> str:
-        def text(e: float | None) -> str:
-            return f"{e:18.8f}" if e is not None else f"{'—':>18}"
-
-        lines = [f"{'region':<18}{'atoms’ worth':>16}{'interface Å²':>16}{'energy eV':>18}"]
-        lines += [f"{r.region:<18}{r.matter:16.6f}{r.area:16.4f}{text(r.energy)}" for r in self.rows]
-        lines.append(f"{'sum':<18}{self.matter:16.6f}{sum(r.area for r in self.rows):16.4f}{text(self.energy)}")
-        low, high = self.coverage
-        lines.append(f"coverage of every piece of matter: {low:.12f} … {high:.12f} times")
-        return "\n".join(lines)
 
 
 class HybridModel:
@@ -95,6 +54,20 @@ class HybridModel:
     ------
     MultiscaleError
         When a gate of :mod:`multiscale.gates` fails; the same on every rank, before any region is built.
+
+    Attributes
+    ----------
+    teams : mapping of region to Team or None
+        This rank's place in every region's team.
+    timings, calls : mapping of region to float, int
+        Seconds that this rank has spent on its share of every region's answers, and how often it was asked.
+    wall : float
+        Seconds inside this model's methods.
+    waiting, summing : float
+        Seconds until the other ranks were ready and the answers summed; and the part of it that is the sum.
+    assembling : float
+        Seconds spent on this rank's share of stiffness matrices.
+    evaluations : int
     """
 
     def __init__(self, interface: Interface, coupler: Coupler, ranks: Ranks | None = None):
@@ -108,19 +81,22 @@ class HybridModel:
             gates.zones(interface)
             gates.surroundings(interface)
             gates.overlays(interface)
-        self.waiting = 0.0
+        self.wall = self.waiting = self.summing = self.assembling = 0.0
+        self._inside = False
         self.teams = self.ranks.teams(interface.regions)
         self._together("building the regions", self._bind)
+        self.waiting = 0.0  # regions are built once: that is no part of what evaluations cost
         self.timings: dict[str, float] = dict.fromkeys(interface.regions, 0.0)
         self.calls: dict[str, int] = dict.fromkeys(interface.regions, 0)
         self.evaluations = 0
-        self._prepared: Any = coupler.prepare(interface.reference, interface, self.ask)
+        self.prepare(interface.reference)
 
     # -- evaluation --------------------------------------------------------------------------------------------
 
     def prepare(self, q: Array) -> None:
         """Let the coupler prepare itself at the predicted state q, once per load step: ghost forces, projections."""
-        self._prepared = self.coupler.prepare(np.asarray(q, dtype=float), self.interface, self.ask)
+        with self._clocked():
+            self._prepared: Any = self.coupler.prepare(np.asarray(q, dtype=float), self.interface, self.ask)
 
     def evaluate(self, q: Array) -> Evaluation:
         """Energy and forces at q (n_q, 3) Å; collective, and the same on every rank."""
@@ -131,7 +107,8 @@ class HybridModel:
         if not np.isfinite(q).all():
             gates.finite(q)
         self.evaluations += 1
-        return self.coupler.evaluate(q, self.interface, self.ask, self._prepared)
+        with self._clocked():
+            return self.coupler.evaluate(q, self.interface, self.ask, self._prepared)
 
     def ask(self, q: Array, queries: Mapping[str, Query]) -> dict[str, Answer]:
         """Evaluate regions at the shared positions q; every region at once, each on its team; collective.
@@ -154,14 +131,19 @@ class HybridModel:
                 )
             places[name] = self.interface.place(name, q)
             self.interface.regions[name].check(places[name], query)
-        shares = self._together("evaluating", lambda: self._shares(places, queries))
-        layout = self._layout(queries)
+        with self._clocked():
+            shares = self._together("evaluating", lambda: self._shares(places, queries))
+            return self._summed(shares, self._layout(queries))
+
+    def _summed(self, shares: Mapping[str, Answer], layout: Layout) -> dict[str, Answer]:
+        """Σ_ranks of the shares."""
         if self.ranks.world.size == 1:  # the share is the answer: no need to copy it
             return self._answers(layout, [self._value(shares, *entry) for entry in layout])
         clock = time.perf_counter()
         values = [self._value(shares, *entry).ravel() for entry in layout]
         total = self.ranks.world.sum(np.concatenate(values) if values else np.zeros(0))
-        self.waiting += time.perf_counter() - clock
+        spent = time.perf_counter() - clock
+        self.waiting, self.summing = self.waiting + spent, self.summing + spent
         ends = np.cumsum([len(v) for v in values])[:-1]
         return self._answers(layout, np.split(total, ends) if values else [])
 
@@ -171,20 +153,30 @@ class HybridModel:
         It preconditions: overlays (a quantum core) are left out, and so are regions without STIFFNESS.
         """
         q = np.asarray(q, dtype=float)
-        weights = self.interface.weights(q)
+        with self._clocked():
+            weights = self.interface.weights(q)
+            clock, waited = time.perf_counter(), self.waiting
+            mine = self._together("assembling the stiffness", lambda: self._stiffness(q, weights))
+            self.assembling += time.perf_counter() - clock - (self.waiting - waited)
+            clock, world = time.perf_counter(), self.ranks.world
+            pieces = world.gather(mine)
+            total = world.bcast(sum(pieces[1:], start=pieces[0]) if pieces else None)
+            spent = time.perf_counter() - clock
+            self.waiting, self.summing = self.waiting + spent, self.summing + spent
+        return total
 
-        def share() -> Any:
-            total = sp.csr_matrix((3 * self.interface.n_q,) * 2)
-            for name, w in weights.items():
-                region, m = self.interface.regions[name], self.interface.embeddings[name].matrix
-                if self.teams[name] is not None and Can.STIFFNESS in region.can:
-                    total = total + m.T @ region.stiffness(self.interface.place(name, q), w) @ m
-            return total.tocsr()
+    def _stiffness(self, q: Array, weights: Mapping[str, Array]) -> Any:
+        """This rank's share of the sum."""
 
-        mine = self._together("assembling the stiffness", share)
-        world = self.ranks.world
-        pieces = world.gather(mine)
-        return world.bcast(sum(pieces[1:], start=pieces[0]) if pieces else None)
+        def one(name: str) -> Any:
+            region, m = self.interface.regions[name], self.interface.embeddings[name].matrix
+            return m.T @ region.stiffness(self.interface.place(name, q), weights[name]) @ m
+
+        able = [name for name in weights if Can.STIFFNESS in self.interface.regions[name].can]
+        total = sp.csr_matrix((3 * self.interface.n_q,) * 2)
+        for piece in self._each(able, one).values():
+            total = total + piece
+        return total.tocsr()
 
     def ledger(self, q: Array) -> Ledger:
         """Matter, interface area and energy per region, and how often every piece of matter is counted."""
@@ -203,6 +195,14 @@ class HybridModel:
         ]
         rows += [LedgerRow(name, 0.0, 0.0, value) for name, value in e.parts.items() if name not in counts]
         return Ledger(tuple(rows), (float(cover.min()), float(cover.max())), e.energy)
+
+    def report(self) -> Report:
+        """Where the time of this model's evaluations went, on all ranks: by region, by team, messages, neighbour lists; collective."""
+        waited, world = self.waiting, self.ranks.world
+        mine = self._together("reporting", lambda: spent_by(self))
+        self.waiting = waited  # reporting is no part of what it reports
+        mine["node"] = min(world.on_node(world.rank)[0])
+        return Report.of(self, world.bcast(world.gather(mine)))
 
     # -- a model whose members never change: see multiscale.protocol -------------------------------------------
 
@@ -234,23 +234,52 @@ class HybridModel:
                 self.interface.regions[name].bind(team)
 
     def _shares(self, places: Mapping[str, Array], queries: Mapping[str, Query]) -> dict[str, Answer]:
-        out: dict[str, Answer] = {}
-        error: Exception | None = None
-        for name, query in queries.items():
-            if self.teams[name] is None:
-                continue
+        def one(name: str) -> Answer:
             clock = time.perf_counter()
             try:
-                out[name] = self.interface.regions[name].evaluate(places[name], query)
+                return self.interface.regions[name].evaluate(places[name], queries[name])
+            finally:
+                self.timings[name] += time.perf_counter() - clock
+                self.calls[name] += 1
+
+        return self._each(queries, one)
+
+    def _each(self, names: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:
+        """Work on the regions of this rank's teams, one after another."""
+        out: dict[str, T] = {}
+        error: Exception | None = None
+        for name in self._in_turn(names):
+            try:
+                out[name] = work(name)
             except Exception as e:
                 # The other regions' turn comes all the same: a mesh compiles its forms with all of its team when it is
                 # first evaluated, and whoever left before would let the others wait for ever.
                 error = error or e
-            self.timings[name] += time.perf_counter() - clock
-            self.calls[name] += 1
+                self.interface.regions[name].abandon(e)
         if error is not None:
             raise error
         return out
+
+    @contextmanager
+    def _clocked(self) -> Iterator[None]:
+        """Count the time inside as this model's, once where methods call one another."""
+        if self._inside:
+            yield
+            return
+        self._inside, clock = True, time.perf_counter()
+        try:
+            yield
+        finally:
+            self._inside, self.wall = False, self.wall + time.perf_counter() - clock
+
+    def _in_turn(self, names: Iterable[str]) -> list[str]:
+        """This rank's regions, those of larger teams first; the same order on all ranks.
+
+        The members of a team may wait for one another, and what a rank does before it meets them lets all of them wait, whereas
+        what comes after does not.
+        """
+        mine = [(team.size, name) for name in names if (team := self.teams[name]) is not None]
+        return [name for _, name in sorted(mine, key=lambda entry: -entry[0])]
 
     def _together(self, doing: str, work: Any) -> Any:
         """Do this rank's work; if any rank fails, raise on all of them and name it, so that nobody waits for ever."""

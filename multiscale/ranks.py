@@ -1,24 +1,32 @@
-"""The ranks of this run. The only file, besides those of the continuum, that knows of MPI.
+"""The ranks of this run, their teams and their devices. The only file, besides those of the continuum, that knows of MPI.
 
     additive shares:  the sum over ranks is the answer
 
+Disjoint teams evaluate at the same time: each rank does its own regions' shares, and comes to the one sum when it is done.
 A process that no MPI launcher has started is a world of one rank and needs no ``mpi4py``.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from .devices import device as device
+from .devices import gpu_aware as gpu_aware
+from .devices import occupy, visible
 from .region import Region
-from .types import Array, MultiscaleError, Team
+from .shares import Suggestion, suggested
+from .types import Abandoned, Array, MultiscaleError, Team
+
+if TYPE_CHECKING:
+    from .model import HybridModel
 
 #: What launchers leave in the environment, and the number of ranks where they say it.
 LAUNCHERS = {
@@ -84,12 +92,17 @@ class World:
         return total
 
     def failures(self, error: BaseException | None) -> list[tuple[int, str]]:
-        """(rank, message) of every rank that hands in an error, the same list on every rank; collective."""
+        """(rank, message) of every rank that hands in an error, the same list on every rank; collective.
+
+        Ranks that were told of another one's failure come last: the first one of the list is where it began.
+        """
         said = None
         if error is not None:
-            said = str(error) if isinstance(error, MultiscaleError) else f"{type(error).__name__}: {error}"
+            text = str(error) if isinstance(error, MultiscaleError) else f"{type(error).__name__}: {error}"
+            said = isinstance(error, Abandoned), text
         everyone = [said] if self.comm is None else self.comm.allgather(said)
-        return [(rank, text) for rank, text in enumerate(everyone) if text is not None]
+        found = sorted((entry[0], rank, entry[1]) for rank, entry in enumerate(everyone) if entry is not None)
+        return [(rank, text) for _, rank, text in found]
 
     def split(self, members: Sequence[int]) -> Any:
         """A communicator of the given ranks (None on the others, or in a serial run); collective."""
@@ -99,12 +112,26 @@ class World:
         comm = self.comm.Split(0 if inside else 1, self.rank)
         return comm if inside else None
 
-    def local_rank(self) -> int:
-        """This rank's number on its node, the right one for choosing a GPU; collective."""
+    def on_node(self, value: Any) -> tuple[list[Any], int]:
+        """The values of all ranks of this rank's node, and this rank's number among them; collective.
+
+        Ranks that can share memory are on one node: host names may be equal elsewhere, as in containers.
+        """
         if self.comm is None:
-            return 0
-        node = socket.gethostname()
-        return sum(name == node for name in self.comm.allgather(node)[: self.rank])
+            return [value], 0
+        node = self.comm.Split_type(sys.modules["mpi4py.MPI"].COMM_TYPE_SHARED, self.rank)
+        everyone, number = node.allgather(value), node.rank
+        node.Free()
+        return everyone, number
+
+    def local_rank(self) -> int:
+        """This rank's number on its node; collective."""
+        return self.on_node(None)[1]
+
+    def turn(self) -> int:
+        """This rank's number among those of its node that see the same GPUs, for :func:`device`; collective."""
+        seen, number = self.on_node(visible())
+        return sum(s == seen[number] for s in seen[:number])
 
     def abort(self, code: int = 1) -> None:
         """End every rank at once, without waiting for any of them; a serial run ends by itself."""
@@ -213,25 +240,62 @@ class Ranks:
 
     def teams(self, regions: Mapping[str, Region]) -> dict[str, Team | None]:
         """This rank's team for every region, or None where it takes no part; collective."""
-        quantum = [n for n, r in regions.items() if r.discrete and not np.isfinite(r.reach)]
-        members = self.members(list(regions), quantum)
+        members = self.of(regions)
         comms = {ranks: self.world.split(ranks) for ranks in dict.fromkeys(members.values())}
-        local, rank = self.world.local_rank(), self.world.rank
+        place, rank = device(self.world.turn()), self.world.rank
+        if any(rank in members[name] for name, region in regions.items() if region.discrete):
+            # Ranks of a mesh alone leave the GPUs to the others.
+            occupy(place)
         return {
-            name: Team(ranks.index(rank), len(ranks), comms[ranks], device(local)) if rank in ranks else None
+            name: Team(ranks.index(rank), len(ranks), comms[ranks], place) if rank in ranks else None
             for name, ranks in members.items()
         }
 
+    def of(self, regions: Mapping[str, Region]) -> dict[str, tuple[int, ...]]:
+        """The ranks of every region."""
+        quantum = [n for n, r in regions.items() if r.discrete and not np.isfinite(r.reach)]
+        return self.members(list(regions), quantum)
+
+    @staticmethod
+    def suggest(
+        model: HybridModel,
+        q: ArrayLike | None = None,
+        repeats: int = 3,
+        efficiency: Mapping[str, float] | None = None,
+    ) -> Suggestion:
+        """Measure what a model's regions cost, and propose shares that make its slowest rank as fast as can be; collective.
+
+        Parameters
+        ----------
+        model : HybridModel
+            Bound to this run's ranks in any way. It is evaluated ``repeats`` + 1 times, and its counters go on.
+        q : (n_q, 3) array, optional
+            Å; the state to measure at, its reference unless given. Positions are moved by up to 0.005 Å from one evaluation to the
+            next, as a step of a driver does.
+        repeats : int
+            Evaluations whose median counts.
+        efficiency : mapping of region to float, optional
+            Parallel efficiency η (0 < η ≤ 1) of regions on more than one rank, where one has been measured.
+
+        Returns
+        -------
+        Suggestion
+            The same on every rank: times are collected on rank 0.
+
+        Notes
+        -----
+        It assumes that ranks are equally fast, that a region's time does not depend on which others run beside it, and that a
+        divisible region scales perfectly but for its ``efficiency``. A region that says that it is not
+        :attr:`~multiscale.region.Region.divisible` gets one rank. Regions that are not asked at ``q`` keep the ranks they have. The
+        method is that of :mod:`multiscale.shares`.
+
+        Raises
+        ------
+        MultiscaleError
+            For an efficiency outside (0, 1] or of a region that is not there, or no repeats.
+        """
+        world = model.ranks.world
+        return suggested(model, q, repeats, efficiency or {}, lambda shares: Ranks(shares, world))
+
 
 _world = world
-
-
-def device(local_rank: int = 0) -> str:
-    """The device of a rank by its number on the node: ``"cuda:k"`` with GPUs dealt out in turn, else ``"cpu"``.
-
-    Asks torch only where a region has imported it already; a program without torch computes on the CPU.
-    """
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
-        return "cpu"
-    return f"cuda:{local_rank % torch.cuda.device_count()}"

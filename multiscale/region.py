@@ -11,6 +11,7 @@ each member returns its additive share of the answer, and *the sum over the team
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Flag, auto
 from typing import Any, ClassVar
@@ -139,6 +140,11 @@ class Region(ABC):
     discrete: ClassVar[bool] = True
     team: Team = Team()
 
+    @property
+    def divisible(self) -> bool:
+        """Whether the ranks of a team share the work; if not, the first of them does all of it (a quantum cluster, mostly)."""
+        return not self.discrete or bool(np.isfinite(self.reach))
+
     def bind(self, team: Team) -> None:
         """Give the region the team of ranks it is evaluated by. Called once, by the model, on the team's members."""
         self.team = team
@@ -146,6 +152,10 @@ class Region(ABC):
     @abstractmethod
     def evaluate(self, x: Array, query: Query) -> Answer:
         """This rank's additive share of the answer to ``query`` at the positions ``x`` (n_dofs, 3), Å."""
+
+    def abandon(self, error: Exception) -> None:
+        """Take note that :meth:`evaluate` raised on this rank; a region whose ranks wait for one another tells those that do."""
+        return
 
     @abstractmethod
     def sites(self, x: Array) -> Array:
@@ -180,6 +190,22 @@ class Region(ABC):
         raise MultiscaleError(
             f"{type(self).__name__} has no stiffness (it offers {self.can.names()}); ask only regions with STIFFNESS"
         )
+
+    def counters(self) -> Mapping[str, float]:
+        """What this rank has done so far for the region, by name, for reports; empty where nothing is counted.
+
+        Numbers only grow, or say how things are at present (``"… sites"``). Names that reports and :meth:`Ranks.suggest
+        <multiscale.ranks.Ranks.suggest>` know are those below, all of them optional; others are shown as they are.
+
+        - ``"model seconds"``: evaluating, without the next two;
+        - ``"exchange seconds"``: messages within the team, *waiting for its other ranks included*;
+        - ``"neighbour list seconds"`` and ``"neighbour lists built"``;
+        - ``"rebalances"``: how often the team dealt out its sites anew;
+        - ``"owned sites"`` and ``"halo sites"``: of this rank at present.
+
+        Called on all members of the team at once, and may be collective within it.
+        """
+        return {}
 
     def describe(self) -> str:
         """One line for reports: what kind of region, how many sites."""

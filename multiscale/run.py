@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from .expect import Expect
-from .output import write_atoms
+from .model import HybridModel
+from .output import plain, write_atoms
 from .ranks import World, device
 from .record import Record
 from .screen import Screen
@@ -51,6 +52,7 @@ class Run:
         self.out, self.world, self.first = out, world, world.rank == 0
         # Some launchers give every rank a terminal of its own, which is not the user's.
         self.screen = Screen(silent=silent or not self.first, plain=world.size > 1)
+        self._reported: list[HybridModel] = []
         self._record = Record(out / "result.json", title, size, world.size, expectations, writes=self.first)
 
     def record(self, name: str, value: Any, unit: str = "") -> None:
@@ -83,6 +85,28 @@ class Run:
         for name, spent in seconds.items():
             kept[name] = kept.get(name, 0.0) + float(spent)
 
+    def report(self, model: HybridModel, name: str = "model") -> None:
+        """Print where a model's time went, and enter it as ``reports[name]``; collective.
+
+        What a case has built is reported in the end without being asked for.
+        """
+        found = model.report()
+        self._reported.append(model)
+        self._record.data.setdefault("reports", {})[name] = plain(found.as_dict())
+        self.say(f"{name}: {found}")
+
+    def report_all(self, built: Any) -> None:
+        """Report the models of ``built`` that have not been: itself, or those in a tuple, a list or a mapping; collective."""
+        items = [("", built)]
+        if isinstance(built, Mapping):
+            items = [(f" {k}", value) for k, value in built.items()]
+        elif isinstance(built, tuple | list):
+            items = [(f" {k}", value) for k, value in enumerate(built, start=1)]
+        models = [(name, m) for name, m in items if isinstance(m, HybridModel)]
+        for name, model in models:
+            if not any(model is other for other in self._reported):
+                self.report(model, f"model{name if len(models) > 1 else ''}")
+
     def cite(self, *references: str) -> None:
         """Add DOIs of what the run used, such as a coupler's ``references``."""
         self._record.cite(*references)
@@ -104,7 +128,7 @@ class Run:
         # Linux counts in KiB, macOS in bytes.
         unit = 2**20 if sys.platform == "darwin" else 2**10
         data["memory_MiB"] = ranks.allreduce_max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
-        data["devices"] = ranks.bcast(ranks.gather(device(ranks.local_rank())))
+        data["devices"] = ranks.bcast(ranks.gather(device(ranks.turn())))
         self._record.finish()
         self.screen.table(f"{self.title} ({self.size})", data["quantities"])
         self.say(f"written to {self.out}")

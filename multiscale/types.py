@@ -52,6 +52,10 @@ class MultiscaleError(Exception):
     """An error whose message says what was given, what is needed and what to do."""
 
 
+class Abandoned(MultiscaleError):
+    """Another rank failed in the middle of what several do together; the message is that rank's."""
+
+
 class MissingPackage(MultiscaleError, ImportError):
     """An optional package that a region needs is not installed."""
 

@@ -21,6 +21,7 @@ from multiscale.drive import relax, verlet
 from multiscale.embedding import select
 from multiscale.groups import Groups
 from multiscale.models import StillingerWeber
+from multiscale.region import Query
 from multiscale.regions.chain import ChainElements, ChainRegion
 from multiscale.regions.ml import MLRegion
 from multiscale.shapes import Slab, SmoothUnion
@@ -286,3 +287,20 @@ def test_a_region_that_ranks_share_is_refused():
     silicon.calc = RegionCalculator(region)
     with pytest.raises(MultiscaleError, match="a region that 2 ranks share"):
         silicon.get_potential_energy()
+
+
+def test_atoms_that_come_in_another_cell_than_the_region_has():
+    """At the first call: the region follows, or says that it cannot; atoms without a cell take the region's."""
+    atoms = bulk("Si", cubic=True)
+    region = MLRegion(StillingerWeber(), atoms)
+    squeezed = atoms.copy()
+    squeezed.set_cell(0.97 * atoms.cell.array, scale_atoms=True)
+    squeezed.calc = RegionCalculator(region, rebuild=region.with_cell)
+    exact = MLRegion(StillingerWeber(), squeezed).evaluate(squeezed.positions, Query()).energy
+    assert squeezed.get_potential_energy() == pytest.approx(exact, abs=1e-10)
+    squeezed.calc = RegionCalculator(region)
+    with pytest.raises(MultiscaleError, match="cell has changed"):
+        squeezed.get_potential_energy()
+    bare = Atoms("Si8", atoms.positions)
+    bare.calc = RegionCalculator(region)
+    assert bare.get_potential_energy() == pytest.approx(8 * -4.3366, abs=1e-3)

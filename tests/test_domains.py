@@ -82,29 +82,26 @@ class Alone:
 def test_costs_are_those_measured():
     balance = Balance(Team(0, 2, Alone(0.3)), 0.1)
     assert balance.known(np.array([True, False])).tolist() == [1.0, 0.01]
-    for _ in range(EVERY):
-        assert not balance.due()
-        balance.evaluations += 1
+    for k in range(EVERY):
+        assert not balance.due(k)
         balance.note(0.1)
-    assert balance.due()
+    assert balance.due(EVERY)
     costs = balance.costs(4, np.array([0, 1]), np.array([30.0, 10.0]))
     np.testing.assert_allclose(costs, [0.075, 0.025, 0.15, 0.15])
     assert balance.imbalance == pytest.approx(0.5) and balance.rebalances == 1
-    assert not balance.due() and balance.known(np.ones(4, bool)) is costs
+    assert not balance.due(EVERY + 1) and balance.known(np.ones(4, bool)) is costs
 
 
 @pytest.mark.parametrize(("mine", "other"), [(0.1, 0.105), (1e-4, 3e-4)])
 def test_little_is_left_as_it_is(mine, other):
     """Less imbalance than the bound, or times that are all noise."""
     balance = Balance(Team(0, 2, Alone(other)), 0.1)
-    balance.evaluations = EVERY
+    assert balance.due(EVERY)
     balance.note(mine)
     assert balance.costs(4, np.array([0, 1]), np.ones(2)) is None and balance.rebalances == 0
 
 
 def test_nothing_is_measured_unless_it_is_wanted():
-    assert not [
-        b for b in (Balance(Team(0, 2), None), Balance(Team(), 0.1)) if setattr(b, "evaluations", 99) or b.due()
-    ]
+    assert not Balance(Team(0, 2, Alone(0.3)), None).due(99) and not Balance(Team(), 0.1).due(99)
     with pytest.raises(MultiscaleError, match=r"balance=-0\.1 was given"):
         Balance(Team(), -0.1)

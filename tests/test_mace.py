@@ -139,7 +139,7 @@ def test_few_centres_cost_their_receptive_field(tiny, atoms):
     edges, _, _ = region._edges(region.reference, np.isin(np.arange(region.n_sites), few))
     rows = []
     hooks = [
-        block.conv_tp.register_forward_hook(lambda m, given, out: rows.append(len(out)))
+        block.conv_tp_weights.register_forward_hook(lambda m, given, out: rows.append(len(out)))
         for block in tiny.module.interactions
     ]
     weights = np.zeros(region.n_sites)

@@ -42,7 +42,7 @@ class SiliconVacancy(Case):
     name = "si_vacancy"
     sizes = {
         "small": {
-            "host": 3, "clusters": "2", "core": 4.0, "zones": "0", "cores": "", "images": 3, "reference": False, "fmax": 0.03,
+            "host": 3, "clusters": "2", "core": 4.0, "zones": "0", "cores": "", "images": 5, "reference": False, "fmax": 0.03,
         },
         "full": {
             "host": 3, "clusters": "2", "core": 4.0, "zones": "0,2", "cores": "4,5,6,7,8,10", "images": 5, "reference": False,

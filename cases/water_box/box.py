@@ -33,6 +33,8 @@ ENGINE = "GFN2-xTB"
 MOLECULE = {"length": 0.9592, "angle": 107.23}
 #: Å, from wide to narrow (no O moves half of the last one in 1 fs), and how many molecules may be within the zone and its margin.
 MARGINS, FEW = (0.3, 0.2, 0.1, 0.05), 4
+#: Molecules in the zone that are still calculated; mostly there are 1 to 5, and for moments of a trajectory of some ps 9 with the margin.
+MOST = 10
 
 
 class Molecular(Overlay):
@@ -202,7 +204,7 @@ class Box:
             x = q + shift
             made = subset_regions(
                 overlay, x, lambda k: self.high(x, k), lambda k: self.low(x, k), always=self.dofs([self.centre]),
-                margin=margin, high="qm", low="low", limit=8,
+                margin=margin, high="qm", low="low", limit=MOST,
             )  # fmt: skip
             interface = self._interface(x, made.regions, {"zone": overlay})
             coupler = AdaptivePartitioning(high="qm", low="low", zone="zone")

@@ -9,13 +9,13 @@ those ranks alone with which it shares rows; one that owns nothing talks to nobo
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from ..alarm import Alarm
 from ..lazy import REMEDIES
-from ..types import IntArray, MultiscaleError, missing
+from ..types import IntArray, missing
 from .transport import Transport
 
 try:
@@ -23,13 +23,8 @@ try:
 except ImportError as error:  # pragma: no cover - torch is a declared dependency of the models
     raise missing("torch", "A site-energy model", REMEDIES["torch"]) from error
 
-#: Message tags: of rows in the n-th evaluation, and of the sentence that says why there will be none. Each evaluation has its own, so
-#: that what a failed one left unread is not taken for the next one's.
-_ROWS, _FAILED, _CYCLE = 100, 16100, 16000
-
-
-class Abandoned(MultiscaleError):
-    """Another rank of the team failed in the middle of an evaluation."""
+#: The first message tag of rows; evaluations have different ones.
+_ROWS = 100
 
 
 class Exchange:
@@ -37,8 +32,8 @@ class Exchange:
 
     Parameters
     ----------
-    comm : mpi4py communicator
-        The team's.
+    alarm : Alarm
+        Of the team; has its communicator.
     n_own : int
         Rows that this rank computes.
     send : sequence of (rank, rows)
@@ -56,13 +51,13 @@ class Exchange:
 
     def __init__(
         self,
-        comm: Any,
+        alarm: Alarm,
         n_own: int,
         send: Sequence[tuple[int, IntArray]],
         receive: Sequence[tuple[int, int]],
         n_nodes: int,
     ) -> None:
-        self.comm, self.n_own, self.n_nodes = comm, n_own, n_nodes
+        self.alarm, self.n_own, self.n_nodes = alarm, n_own, n_nodes
         self._send = [(rank, torch.as_tensor(rows), bool((rows < 0).any())) for rank, rows in send]
         ends = n_own
         self._receive: list[tuple[int, slice]] = []
@@ -70,28 +65,8 @@ class Exchange:
             self._receive.append((rank, slice(ends, ends + count)))
             ends += count
         self.n_known = ends
-        self.partners = sorted({rank for rank, _, _ in self._send} | {rank for rank, _ in self._receive})
         self.seconds = 0.0
         self._transport: Transport | None = None
-        self._number = 0
-        self._talking = False
-
-    def begin(self, number: int) -> None:
-        """Start the ``number``-th evaluation, the same number on every rank of the team."""
-        self._number, self._talking = number % _CYCLE, True
-
-    def end(self) -> None:
-        """The evaluation is over: nobody waits for this rank."""
-        self._talking = False
-
-    def abandon(self, sentence: str) -> None:
-        """Tell the partners that nothing more comes from this rank in this evaluation, and why."""
-        if self._talking:
-            self._talking = False
-            # Kept alive: they are small and go out at once, but nobody waits for them.
-            self._sentences = [
-                self.comm.isend(sentence, dest=rank, tag=_FAILED + self._number) for rank in self.partners
-            ]
 
     def complete(self, own: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
         """Features (n_nodes, width) of all nodes, from those (≤ n_own, width) of the first own ones; collective among partners.
@@ -148,30 +123,19 @@ class Exchange:
         """Send rows to ranks and receive rows from ranks, all at once."""
         if self._transport is None or self._transport.device != device:
             self._transport = Transport(device)
-        transport, tag = self._transport, _ROWS + self._number
+        transport, comm, tag = self._transport, self.alarm.team.comm, _ROWS + self.alarm.tag
         places = [transport.incoming(rows) for _, rows in incoming]
         requests = [
-            self.comm.Irecv(buffer, source=rank, tag=tag)
-            for (rank, _), (buffer, _) in zip(incoming, places, strict=True)
+            comm.Irecv(buffer, source=rank, tag=tag) for (rank, _), (buffer, _) in zip(incoming, places, strict=True)
         ]
         buffers = [transport.outgoing(rows) for _, rows in outgoing]
         requests += [
-            self.comm.Isend(buffer, dest=rank, tag=tag) for (rank, _), buffer in zip(outgoing, buffers, strict=True)
+            comm.Isend(buffer, dest=rank, tag=tag) for (rank, _), buffer in zip(outgoing, buffers, strict=True)
         ]
-        self._wait(requests)
+        if requests:
+            self.alarm.wait(lambda: type(requests[0]).Testall(requests))
         for _, arrived in places:
             arrived()
-
-    def _wait(self, requests: list[Any]) -> None:
-        """Until all messages are through, or a partner says that it has failed."""
-        if not requests:
-            return
-        done: Callable[[list[Any]], bool] = type(requests[0]).Testall
-        while not done(requests):
-            for rank in self.partners:
-                if self.comm.iprobe(source=rank, tag=_FAILED + self._number):
-                    raise Abandoned(self.comm.recv(source=rank, tag=_FAILED + self._number))
-            os.sched_yield()
 
 
 class _Complete(torch.autograd.Function):

@@ -22,7 +22,7 @@ from ..types import MultiscaleError
 from . import mace_file
 from .base import Edges, SiteModel
 from .mace_layers import INTERACTIONS, Layer, interact
-from .mace_product import Products
+from .mace_product import Contracted
 
 #: Parts of a mace-torch module that add terms which are no sum of site energies of edges.
 _REFUSED = ("joint_embedding", "embedding_readout")
@@ -78,7 +78,7 @@ class Mace(SiteModel):
         self.exchanges = tuple(_width(product) for product in list(module.products)[:-1])
         self.name = name or f"MACE({self.layers} layers, {self.cutoff:g} Å, {' '.join(self.symbols)})"
         self.provenance = dict(provenance or {})
-        self._products: Products | None = None
+        self._fast: Contracted | None = None
         self.doi = str(self.provenance.get("doi", "10.48550/arXiv.2206.07697"))
 
     @classmethod
@@ -147,13 +147,13 @@ class Mace(SiteModel):
         h, layer, pair = self._embed(edges, z)
         heads = torch.full((n,), which, dtype=torch.long, device=z.device)
         inter, passed = pair, edges.vectors.new_zeros(())
-        readouts, products = list(m.readouts), self._contracted()
+        readouts, fast = list(m.readouts), self._contracted()
         for depth, (block, product) in enumerate(zip(m.interactions, m.products, strict=True), start=1):
             wanted = edges.levels[self.layers - depth]
             # mace-torch's product basis does not take none; a rank may have nothing left to do while others do.
             if wanted:
-                message, skip = interact(block, h, z, layer.first(wanted))
-                h = products(depth - 1, product, message, skip, z[:wanted], edges.species[:wanted])
+                message, skip = interact(block, h, z, layer.first(wanted, fast.scales[depth - 1]))
+                h = fast.product(depth - 1, product, message, skip, z[:wanted], edges.species[:wanted])
             else:
                 h = h.new_zeros((0, _width(product)))
             # A model with one readout reads its last layer only.
@@ -168,12 +168,12 @@ class Mace(SiteModel):
         e0 = m.atomic_energies_fn(z[:n])[:, which]
         return e0.double() + inter.double() + passed.double()
 
-    def _contracted(self) -> Products:
-        """The product bases with their weights contracted, made anew where the module was converted or moved."""
+    def _contracted(self) -> Contracted:
+        """What follows from the weights alone, made anew where the module was converted or moved."""
         there = self.module.r_max
-        if self._products is None or (self._products.dtype, self._products.device) != (there.dtype, there.device):
-            self._products = Products(self.module.products)
-        return self._products
+        if self._fast is None or (self._fast.dtype, self._fast.device) != (there.dtype, there.device):
+            self._fast = Contracted(self.module)
+        return self._fast
 
     def _embed(self, edges: Edges, z: torch.Tensor) -> tuple[torch.Tensor, Layer, torch.Tensor]:
         """Features of the species, what layers see of the edges, and pair energies (n_centres,)."""

@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from .mace_convolve import convolve, padding
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -34,6 +36,8 @@ class Layer:
         The cutoff function, where the radial basis does not contain it.
     n : int
         Number of nodes on which results are wanted.
+    scale : list of float or None
+        :func:`~multiscale.models.mace_convolve.degrees` of the layer's tensor product.
     """
 
     sender: torch.Tensor
@@ -42,12 +46,13 @@ class Layer:
     radial: torch.Tensor
     envelope: torch.Tensor | None
     n: int
+    scale: list[float] | None = None
 
-    def first(self, n: int) -> Layer:
-        """The same for fewer nodes."""
+    def first(self, n: int, scale: list[float] | None = None) -> Layer:
+        """The same for fewer nodes, and one layer's own ``scale``."""
         k = int(torch.searchsorted(self.receiver, n))
         envelope = None if self.envelope is None else self.envelope[:k]
-        return Layer(self.sender[:k], self.receiver[:k], self.angular[:k], self.radial[:k], envelope, n)
+        return Layer(self.sender[:k], self.receiver[:k], self.angular[:k], self.radial[:k], envelope, n, scale)
 
     def enveloped(self, values: torch.Tensor) -> torch.Tensor:
         """Edge values times the cutoff function."""
@@ -62,7 +67,11 @@ Result = tuple[torch.Tensor, torch.Tensor | None]
 
 
 def _convolve(block: Any, up: torch.Tensor, layer: Layer) -> torch.Tensor:
-    weights = layer.enveloped(block.conv_tp_weights(layer.radial))
+    weights, tensor_product = layer.enveloped(block.conv_tp_weights(layer.radial)), block.conv_tp
+    table = None if layer.scale is None else padding(layer.receiver, layer.n)
+    if layer.scale is not None and table is not None:
+        sent = up.index_select(0, layer.sender)
+        return convolve(weights, sent, layer.angular, table, layer.scale, tensor_product.irreps_in2.slices())
     return layer.gather(block.conv_tp(up[layer.sender], layer.angular, weights))
 
 

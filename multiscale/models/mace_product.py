@@ -10,11 +10,12 @@ same to round-off.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import permutations
 from typing import Any
 
 import torch
+
+from .mace_convolve import degrees
 
 #: (c, n_lm, m), (c, n_lm, n_lm, m), (c, n_pairs, n_lm, m): channels, components, components of the result.
 Coefficients = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -96,16 +97,20 @@ def _terms(x: torch.Tensor, pairs: torch.Tensor, *c: torch.Tensor) -> tuple[torc
     return c[0][:, None], two, three
 
 
-class Products:
-    """The product bases of one model, for features of one precision on one device.
+class Contracted:
+    """What follows from a module's weights alone, in one precision on one device.
 
     Parameters
     ----------
-    blocks : sequence of modules
-        mace-torch's, one per layer; those that :func:`suits` refuses are called as they are.
+    module : mace.modules.MACE
+
+    Attributes
+    ----------
+    scales : list
+        :func:`~multiscale.models.mace_convolve.degrees` of every layer.
     """
 
-    def __init__(self, blocks: Sequence[Any]) -> None:
+    def __init__(self, module: Any) -> None:
         self._tables: list[list[list[Coefficients]] | None] = [
             [
                 [coefficients(part, element) for element in range(part.weights_max.shape[0])]
@@ -113,12 +118,12 @@ class Products:
             ]
             if suits(block)
             else None
-            for block in blocks
+            for block in module.products
         ]
-        first = next(blocks[0].parameters())
-        self.dtype, self.device = first.dtype, first.device
+        self.scales = [degrees(block.conv_tp) for block in module.interactions]
+        self.dtype, self.device = module.r_max.dtype, module.r_max.device
 
-    def __call__(
+    def product(
         self,
         layer: int,
         block: Any,
@@ -127,7 +132,10 @@ class Products:
         z: torch.Tensor,
         species: torch.Tensor,
     ) -> torch.Tensor:
-        """Features (n, n_features) after a layer, from its messages (n, channels, n_lm); as ``block(message, skip, z)``."""
+        """Features (n, n_features) after a layer, from its messages (n, channels, n_lm); as ``block(message, skip, z)``.
+
+        Product bases that :func:`suits` refuses are called as they are.
+        """
         table = self._tables[layer]
         if table is None:
             features: torch.Tensor = block(node_feats=message, sc=skip, node_attrs=z)

@@ -32,7 +32,7 @@ class Balance:
     ----------
     imbalance : float or None
         The last one that was measured.
-    evaluations, rebalances : int
+    rebalances : int
     """
 
     def __init__(self, team: Team, bound: float | None) -> None:
@@ -43,18 +43,19 @@ class Balance:
             )
         self.team, self.bound = team, bound
         self.imbalance: float | None = None
-        self.evaluations = self.rebalances = 0
+        self.rebalances = 0
         self._costs: Array | None = None
         self._times: list[float] = []
-        self._looked = 0
+        self._looked, self._now = 0, 0
 
     def note(self, seconds: float) -> None:
         """An evaluation took so long on this rank, waiting left out."""
         self._times.append(seconds)
 
-    def due(self) -> bool:
-        """Whether it is time to look; the same on every rank of the team."""
-        return self.bound is not None and self.team.size > 1 and self.evaluations - self._looked >= EVERY
+    def due(self, evaluation: int) -> bool:
+        """Whether it is time to look, in the evaluation of this number; the same on every rank of the team."""
+        self._now = evaluation
+        return self.bound is not None and self.team.comm is not None and evaluation - self._looked >= EVERY
 
     def known(self, active: BoolArray) -> Array:
         """The cost (n,) of every site, as far as it is known; replicated."""
@@ -74,7 +75,7 @@ class Balance:
         edges : (m,) array
             How many edges each of them receives.
         """
-        self._looked = self.evaluations
+        self._looked = self._now
         # The median: the first evaluations compile and allocate.
         mine_took = float(np.median(self._times)) if self._times else 0.0
         self._times.clear()

@@ -19,9 +19,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..alarm import Alarm
 from ..domains import bisect, unfold
 from ..models.base import Placement, SiteModel
-from ..models.exchange import Abandoned, Exchange
+from ..models.exchange import Exchange
 from ..neighbours import NeighbourList, Stored
 from ..types import Array, BoolArray, IntArray, Team
 from .balance import IDLE, Balance
@@ -83,6 +84,7 @@ class Graph:
     cell, pbc, skin
         As for :class:`~multiscale.neighbours.NeighbourList`.
     team : Team
+        Without a communicator every member evaluates its part alone, and goes wide.
     halo : {"exchange", "wide"}
         How the layers of a message-passing model are spread. ``"exchange"`` falls back to ``"wide"`` where the model has no
         exchange, or one layer.
@@ -100,9 +102,9 @@ class Graph:
         self, model: SiteModel, cell: Array, pbc: BoolArray, skin: float, team: Team, halo: Halo, balance: float | None
     ) -> None:
         self.model, self.team, self.halo = model, team, halo
-        self.exchanges = team.size > 1 and bool(model.exchanges) and halo == "exchange"
+        self.exchanges = team.comm is not None and bool(model.exchanges) and halo == "exchange"
         self.list = NeighbourList(model.cutoff, cell, pbc, skin)
-        self.balance = Balance(team, balance)
+        self.balance, self.alarm = Balance(team, balance), Alarm(team)
         self._owner: IntArray | None = None
         self._mine: IntArray = np.zeros(0, dtype=np.int64)
         self._plan: _Plan | None = None
@@ -130,26 +132,16 @@ class Graph:
 
     def begin(self) -> None:
         """An evaluation starts; the same number of them on every rank."""
-        self.balance.evaluations += 1
-        if self._plan is not None and self._plan.exchange is not None:
-            self._plan.exchange.begin(self.balance.evaluations)
+        self.alarm.begin()
 
     def end(self, seconds: float) -> None:
         """An evaluation is over; it took so long on this rank, waiting for others left out."""
-        exchange = self._plan.exchange if self._plan is not None else None
-        if exchange is not None:
-            exchange.end()
-        if self._plan is not None:
-            self.balance.note(seconds)
+        self.alarm.end()
+        self.balance.note(seconds)
 
     def abandon(self, error: Exception) -> None:
-        """Tell the ranks that wait for this one why they do so in vain."""
-        if self._plan is None or self._plan.exchange is None:
-            return
-        if isinstance(error, Abandoned):
-            self._plan.exchange.abandon(str(error))
-        else:
-            self._plan.exchange.abandon(f"{spoken(error)} (member {self.team.rank} of the region's {self.team.size})")
+        """Tell the ranks that wait for this one, or are going to, why they do so in vain."""
+        self.alarm.tell(error, spoken)
 
     @property
     def exchanging(self) -> float:
@@ -167,16 +159,17 @@ class Graph:
     def _current(self, x: Array, active: BoolArray) -> _Plan:
         """The plan for this state. Ranks with the same x and the same sites that count make new ones together."""
         measured = None
-        if self._plan is not None and self.balance.due():
+        if self._plan is not None and self.balance.due(self.alarm.number):
+            self.alarm.meet()
             measured = self.balance.costs(len(x), self._mine, self._plan.cost)
         if measured is not None or self.list.stale(x):
             self._together(lambda: self._list(x, active))
             self._drop()
         if self._plan is None or not np.array_equal(self._plan.active, active):
             self._drop()
+            if self.exchanges:
+                self.alarm.meet()
             self._plan = self._arranged(active)
-            if self._plan.exchange is not None:
-                self._plan.exchange.begin(self.balance.evaluations)
         return self._plan
 
     def _drop(self) -> None:
@@ -198,6 +191,7 @@ class Graph:
 
     def _together(self, work: Any) -> None:
         """Do it on every rank of the team, or fail on every one of them."""
+        self.alarm.meet()
         error: Exception | None = None
         try:
             work()
@@ -274,7 +268,7 @@ class Graph:
         asked = self.team.comm.alltoall(wanted)
         rows = [np.where(local[ids] < len(own), local[ids], -1) for ids in asked]
         return Exchange(
-            self.team.comm, len(own),
+            self.alarm, len(own),
             [(rank, r) for rank, r in enumerate(rows) if len(r)],
             [(rank, len(w)) for rank, w in enumerate(wanted) if len(w)], n_nodes,
         )  # fmt: skip

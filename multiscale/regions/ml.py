@@ -306,6 +306,10 @@ class MLRegion(AtomicRegion):
             "halo sites": float(graph.halo_sites),
         }
 
+    def abandon(self, error: Exception) -> None:
+        """Tell the other ranks of the team why this one does not come."""
+        self._graph.abandon(error)
+
     def _new_graph(self, cell: Array, pbc: BoolArray) -> Graph:
         return Graph(self.model, cell, pbc, self.skin, self.team, self._halo, self._balance)
 

@@ -171,6 +171,11 @@ class QMRegion(AtomicRegion):
         )
 
     @property
+    def divisible(self) -> bool:
+        """Whether the engine is called by all ranks of the team together."""
+        return self.engine.collective
+
+    @property
     def _works(self) -> bool:
         """Whether this member calculates: the first one alone, or all of them together."""
         return self.team.rank == 0 or self.engine.collective
