@@ -17,6 +17,10 @@ from .types import Abandoned, Team
 _FIRST, _CYCLE = 16100, 16000
 
 
+#: Where there are more ranks than cores, whoever waits lets the others work; macOS has no such call.
+_give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
+
+
 class Alarm:
     """The failures of one team.
 
@@ -80,7 +84,7 @@ class Alarm:
         """Wait until ``done``, or until another rank says that it has failed."""
         while not done():
             self.listen()
-            os.sched_yield()
+            _give_way()
 
     def meet(self) -> None:
         """Wait until every rank of the team is here: what they do together next, all of them do."""

@@ -21,6 +21,8 @@ except ImportError as error:  # pragma: no cover - vesin is a declared dependenc
 
 #: Å; atoms closer than this are an error of the structure, not an interaction.
 OVERLAP = 0.1
+#: Pairs that are looked at at once: their arrays stay in the caches.
+PIECE = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -166,15 +168,24 @@ class NeighbourList:
         MultiscaleError
             If two atoms are closer than 0.1 Å.
         """
-        vectors = np.take(x, stored.j, axis=0)
-        vectors += np.take(stored.offsets, stored.code, axis=0)
-        vectors -= np.take(x, stored.i, axis=0)
+        near, vectors = [], []
+        for first in range(0, max(len(stored.i), 1), PIECE):
+            rows, d = self._within(x, stored, slice(first, first + PIECE))
+            near.append(rows + first)
+            vectors.append(d)
+        return np.concatenate(near), np.concatenate(vectors)
+
+    def _within(self, x: Array, stored: Stored, piece: slice) -> tuple[IntArray, Array]:
+        i, j, code = stored.i[piece], stored.j[piece], stored.code[piece]
+        vectors = np.take(x, j, axis=0)
+        vectors += np.take(stored.offsets, code, axis=0)
+        vectors -= np.take(x, i, axis=0)
         square = np.einsum("ij,ij->i", vectors, vectors)
         near: IntArray = np.flatnonzero(square < self.cutoff**2)
         if len(square) and square.min() < OVERLAP**2:
             worst = int(square.argmin())
             raise MultiscaleError(
-                f"Atoms {stored.i[worst]} and {stored.j[worst]} are {np.sqrt(square[worst]):.3g} Å apart (closer than {OVERLAP} Å); "
+                f"Atoms {i[worst]} and {j[worst]} are {np.sqrt(square[worst]):.3g} Å apart (closer than {OVERLAP} Å); "
                 "remove the duplicate or check the step that moved them"
             )
         return near, np.take(vectors, near, axis=0)
@@ -231,40 +242,35 @@ class NeighbourList:
                 centre |= around(points, heights, self.pbc, mine, (hops - 1) * far)
             kept = centre[atoms][i]
             i, j, shift = atoms[i[kept]], atoms[j[kept]], shift[kept]
-        order = _order(i, j, shift, len(x))
-        self._i, self._j = i[order], j[order]
-        self._shifts, code = _distinct(shift)
-        self._code = code[order]
+        shifts, code = _distinct(shift)
+        order = _order(i, j, code, len(x), len(shifts))
+        self._i, self._j, self._shifts, self._code = i[order], j[order], shifts, code[order]
         self._first = np.searchsorted(self._i, np.arange(len(x) + 1))
 
-    def _search(self, x: Array) -> tuple[IntArray, IntArray, IntArray]:
+    def _search(self, x: Array) -> tuple[IntArray, IntArray, NDArray[np.int32]]:
         if len(x) == 0:
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3), dtype=np.int32)
         # One thread: the ranks already share the cores out, and vesin takes all of them by default.
         engine = vesin.NeighborList(cutoff=self.cutoff + self.skin, full_list=True, n_threads=1)
         i, j, shift = engine.compute(x, self.cell, self.pbc, "ijS")
-        return i.astype(np.int64), j.astype(np.int64), shift.astype(np.int64)
+        return i.astype(np.int64), j.astype(np.int64), shift.astype(np.int32)
 
 
-def _distinct(shift: IntArray) -> tuple[IntArray, NDArray[np.int32]]:
-    """The different rows (m, 3) of shifts (n, 3), and which of them each is (n,)."""
-    low = shift.min(axis=0, initial=0)
-    extent = shift.max(axis=0, initial=0) - low + 1
-    s = shift - low
-    code = (s[:, 0] * extent[1] + s[:, 1]) * extent[2] + s[:, 2]
+def _distinct(shift: NDArray[np.int32]) -> tuple[IntArray, NDArray[np.int32]]:
+    """The different rows (m, 3) of shifts (n, 3), ascending, and which of them each is (n,)."""
+    low = [int(s.min(initial=0)) for s in shift.T]
+    extent = [int(s.max(initial=0)) - k + 1 for s, k in zip(shift.T, low, strict=True)]
+    code = ((shift[:, 0] - low[0]) * extent[1] + (shift[:, 1] - low[1])) * extent[2] + (shift[:, 2] - low[2])
     there = np.zeros(int(np.prod(extent)), dtype=bool)
     there[code] = True
     found = np.unravel_index(np.flatnonzero(there), extent)
-    return np.stack(found, axis=1) + low, (np.cumsum(there) - 1).astype(np.int32)[code]
+    number = (np.cumsum(there) - 1).astype(np.int32)
+    return np.stack(found, axis=1) + np.array(low), number[code]
 
 
-def _order(i: IntArray, j: IntArray, shift: IntArray, n: int) -> IntArray:
+def _order(i: IntArray, j: IntArray, code: NDArray[np.int32], n: int, n_shifts: int) -> IntArray:
     """The order by centre, then neighbour, then shift; it does not hang on where atoms were when the list was built."""
-    low = shift.min(axis=0, initial=0)
-    extent = shift.max(axis=0, initial=0) - low + 1
-    if float(n) ** 2 * float(np.prod(extent.astype(float))) < 2.0**62:
-        # One number per pair sorts several times as fast as five.
-        s = shift - low
-        code = (s[:, 0] * extent[1] + s[:, 1]) * extent[2] + s[:, 2]
-        return np.argsort((i * n + j) * int(np.prod(extent)) + code)
-    return np.lexsort((shift[:, 2], shift[:, 1], shift[:, 0], j, i))
+    if float(n) ** 2 * n_shifts < 2.0**62:
+        # One number per pair sorts several times as fast as three.
+        return np.argsort((i * n + j) * n_shifts + code)
+    return np.lexsort((code, j, i))

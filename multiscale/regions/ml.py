@@ -344,10 +344,10 @@ class MLRegion(AtomicRegion):
 
     def _scatter(self, edges: Edges, nodes: IntArray, g: Array) -> Array:
         """The gradient with respect to positions (n_dofs, 3) of edge gradients (n_edges, 3)."""
-        out = np.zeros((self.n_dofs, 3))
-        i, j = nodes[edges.centre.cpu().numpy()], nodes[edges.neighbour.cpu().numpy()]
+        out, n = np.zeros((self.n_dofs, 3)), len(nodes)
+        i, j = edges.centre.cpu().numpy(), edges.neighbour.cpu().numpy()
         for axis in range(3):
-            out[:, axis] = np.bincount(j, g[:, axis], self.n_dofs) - np.bincount(i, g[:, axis], self.n_dofs)
+            out[nodes, axis] = np.bincount(j, g[:, axis], n) - np.bincount(i, g[:, axis], n)
         return out
 
     def _hvp(self, edges: Edges, nodes: IntArray, grad: torch.Tensor, v: Array) -> Array:
