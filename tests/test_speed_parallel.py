@@ -135,7 +135,7 @@ def test_the_same_crystals(case, tmp_path):
     """With LAMMPS: its energy of the perfect crystal is the model's."""
     lmp = case.lammps_peer.found()
     if lmp is None:
-        pytest.skip("LAMMPS is not installed")
+        pytest.skip("LAMMPS is a program of its own under the GPL, never installed with the project; $LAMMPS names one")
     from multiscale.region import Query
     from multiscale.regions.ml import MLRegion
 

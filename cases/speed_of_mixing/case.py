@@ -22,20 +22,13 @@ from ase.build import bulk
 
 from couplers import EnergyBlend
 from multiscale import Case, Expect, HybridModel, Interface, Nested, Ranks
-from multiscale.benchmark import one_thread
+from multiscale.benchmark import MACE, one_thread
 from multiscale.models import Mace, StillingerWeber
 from multiscale.models.mace_file import build
 from multiscale.region import Query
 from multiscale.regions.ml import MLRegion
 from multiscale.shapes import SmoothUnion
 
-#: MACE of the size of a small production model; one layer is strictly local, like ACE.
-MACE: dict[str, Any] = {
-    "r_max": 5.0, "num_bessel": 8, "num_polynomial_cutoff": 5, "max_ell": 3, "num_elements": 1, "hidden_irreps": "32x0e",
-    "interaction_cls": "RealAgnosticResidualInteractionBlock", "interaction_cls_first": "RealAgnosticInteractionBlock",
-    "MLP_irreps": "16x0e", "atomic_energies": [0.0], "avg_num_neighbors": 28.0, "atomic_numbers": [14], "correlation": 3,
-    "gate": "silu", "radial_MLP": [64, 64, 64], "atomic_inter_scale": 1.0, "atomic_inter_shift": 0.0,
-}  # fmt: skip
 APIP = "LAMMPS APIP: 27.7 %, arXiv:2512.07693; the goal of this project is 5 %"
 
 

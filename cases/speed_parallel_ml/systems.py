@@ -18,15 +18,9 @@ from ase import Atoms
 from ase.build import bulk
 
 from multiscale import models
+from multiscale.benchmark import MACE
 from multiscale.neighbours import NeighbourList
 
-#: MACE of the size of a small production model, without its number of layers; weights are random, time does not depend on them.
-MACE: dict[str, Any] = {
-    "r_max": 5.0, "num_bessel": 8, "num_polynomial_cutoff": 5, "max_ell": 3, "num_elements": 1, "hidden_irreps": "32x0e",
-    "interaction_cls": "RealAgnosticResidualInteractionBlock", "interaction_cls_first": "RealAgnosticInteractionBlock",
-    "MLP_irreps": "16x0e", "atomic_energies": [0.0], "avg_num_neighbors": 28.0, "atomic_numbers": [14], "correlation": 3,
-    "gate": "silu", "radial_MLP": [64, 64, 64], "atomic_inter_scale": 1.0, "atomic_inter_shift": 0.0,
-}  # fmt: skip
 SKIN = 0.5  # Å
 
 
