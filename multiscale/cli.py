@@ -200,6 +200,14 @@ def train(
         table = learning.fit_committee(data, out, training, show=typer.echo)
     except MultiscaleError as error:
         raise _stop(error) from error
+    except OSError as error:
+        # Data that cannot be read are a MultiscaleError already: what is left is what is written.
+        why = f"{error.strerror or error}: '{error.filename}'" if error.filename else str(error)
+        raise _stop(
+            MultiscaleError(
+                f"train was given --out '{out}' and stopped there ({why}); give a folder that can be written to and has space"
+            )
+        ) from error
     typer.echo(table)
 
 

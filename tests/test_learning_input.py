@@ -74,6 +74,9 @@ def bad_files(folder, some):
         "unlabelled": lambda a: a.info.pop("REF_energy"),
         "nan": lambda a: a.info.update(REF_energy=float("nan")),
         "words": lambda a: a.info.update(REF_energy="about -50"),
+        "stress-of-five": lambda a: a.info.update(REF_stress=np.zeros(5)),
+        "stress-of-nan": lambda a: a.info.update(REF_stress=np.array([0.0, 0, 0, 0, 0, np.nan])),
+        "stress-of-words": lambda a: a.info.update(REF_stress="none to speak of"),
     }.items():
         copies = [a.copy() for a in some]
         change(copies[1])
@@ -92,6 +95,14 @@ def test_bad_data_are_refused_in_one_sentence(tmp_path, molecules):
     assert not out.exists()
 
 
+def test_stresses_of_six_and_nine_numbers_are_read(tmp_path, molecules):
+    some = [a.copy() for a in molecules[:3]]
+    for atoms, stress in zip(some, (np.zeros(6), np.eye(3), np.arange(9.0)), strict=True):
+        atoms.info["REF_stress"] = stress
+    save(tmp_path / "stressed.xyz", some)
+    assert [np.size(a.info["REF_stress"]) for a in load(tmp_path / "stressed.xyz")] == [6, 9, 9]
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -101,12 +112,19 @@ def test_bad_data_are_refused_in_one_sentence(tmp_path, molecules):
         (("--minutes", "0"), "minutes = 0"),
         (("--minutes", "-3"), "minutes = -3"),
         (("--minutes", "nan"), "minutes = nan"),
-        (("--energy-noise", "nan"), "noise"),
+        (("--seed", "-1"), "seed = -1"),
+        (("--energy-noise", "nan"), "energy_noise = nan"),
+        (("--stress-noise", "0"), "stress_noise = 0"),
+        (("--irreps", ""), "irreps ''"),
+        (("--irreps", "16x0"), "irreps '16x0'"),
+        (("--irreps", "0x0e+16x1o"), "irreps '0x0e+16x1o'"),
+        (("--irreps", "16x1o+16x0e"), "irreps '16x1o+16x0e'"),
         (("--layers", "0"), "layers = 0"),
         (("--cutoff", "0"), "cutoff = 0"),
         (("--data-only", "--share", "0"), "above 0"),
         (("--data-only", "--share", "1.5"), "at most 1"),
         (("--data-only", "--share", "nan"), "above 0"),
+        (("--data-only", "--seed", "-1"), "seed = -1"),
     ],
 )
 def test_bad_settings_are_refused_before_any_work(words, named, tmp_path, monkeypatch):
@@ -118,6 +136,20 @@ def test_bad_settings_are_refused_before_any_work(words, named, tmp_path, monkey
     result = invoke(*words, "--out", tmp_path / "out")
     assert result.exit_code == 2 and named in result.output and result.output.strip().count("\n") == 0
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("below", ["", "new"], ids=["a file", "below a file"])
+@pytest.mark.parametrize("data_only", [True, False], ids=["data", "training"])
+def test_a_folder_that_cannot_be_made_is_refused_in_one_sentence(data_only, below, tmp_path, molecules, monkeypatch):
+    (tmp_path / "taken").write_text("a file, where the folder should be")
+    ran = []
+    monkeypatch.setattr(fit_module, "run", lambda *words: ran.append(words))
+    monkeypatch.setattr(recipe_module, "generate", lambda *words, **_: ran.append(words))
+    monkeypatch.setattr(committee_module, "load", lambda _: molecules)
+    result = invoke(*["--data-only"] * data_only, "--out", tmp_path / "taken" / below)
+    assert result.exit_code == 2 and result.output.strip().count("\n") == 0 and ran == []
+    assert result.output.startswith("multiscale: train was given --out '") and "taken" in result.output
+    assert (tmp_path / "taken").read_text() == "a file, where the folder should be"
 
 
 def test_too_few_data_and_folders_in_use_are_refused_before_any_member_is_trained(tmp_path, molecules, monkeypatch):
@@ -161,6 +193,46 @@ def test_data_that_were_interrupted_go_on(tmp_path, quick, monkeypatch):
     assert write_data(out, recipe=TWO).read_bytes() == whole
     # The molecules were kept; of the part that was interrupted all is made again.
     assert quick == ["rattled", "rattled", "large"]
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ({"bonds.xyz": "1\n\nH 0 0 0\n"}, "no arguments.json that says whose they are; move"),
+        ({"arguments.json": '{"recipe": ['}, "is damaged .*; remove"),
+        ({"arguments.json": "\udcff\udcfe"}, "is damaged .*; remove"),
+        ({"arguments.json": "[]", "bonds.xyz": ""}, "another recipe, share or seed; give"),
+    ],
+    ids=["of somebody else", "cut", "no text", "other words"],
+)
+def test_parts_that_are_not_ours_stay(tmp_path, quick, left, said):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for name, text in left.items():
+        (folder / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    with pytest.raises(MultiscaleError, match=said) as refused:
+        write_data(tmp_path, recipe=TWO)
+    assert "\n" not in str(refused.value) and quick == []
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before and not (tmp_path / "data.xyz.xz").exists()
+
+
+def test_the_note_goes_last_and_what_others_left_beside_it_stays(tmp_path, quick, monkeypatch):
+    """What is interrupted while it tidies up is still known as ours."""
+    removed, unlink = [], committee_module.Path.unlink
+
+    def watched(path, **words):
+        if path.parent.name == "parts" and path.exists():
+            removed.append(path.name)
+        unlink(path, **words)
+
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "remarks.txt").write_text("keep me")
+    (tmp_path / "parts" / ".0-plain-molecule.xyz.1.part").write_text("half")
+    monkeypatch.setattr(committee_module.Path, "unlink", watched)
+    write_data(tmp_path, recipe=TWO)
+    assert len(removed) == 5 and removed[-1] == "arguments.json" and ".0-plain-molecule.xyz.1.part" in removed
+    assert [p.name for p in (tmp_path / "parts").iterdir()] == ["remarks.txt"]
 
 
 def test_a_file_is_its_old_self_until_the_new_one_is_whole(tmp_path, monkeypatch):
@@ -219,11 +291,21 @@ def test_schedules_and_committees_without_sense_are_refused():
         lambda: Schedule(0),
         lambda: Schedule(3, until=0),
         lambda: Schedule(3, lr=float("nan")),
+        lambda: Schedule(3, ema=1.0),
+        lambda: Schedule(3, ema=-0.1),
+        lambda: Schedule(3, ema=float("nan")),
+        lambda: Training(seed=-1),
         lambda: Training(()),
         lambda: Training((1, 1)),
         lambda: Training(minutes=float("inf")),
         lambda: Architecture(max_ell=-1),
+        lambda: Architecture(radial_mlp=()),
+        lambda: Architecture(radial_mlp=(64, 0)),
+        lambda: Architecture("16x0e+"),
         lambda: Noise(force=float("nan")),
     ):
         with pytest.raises(MultiscaleError):
             make_it()
+    for irreps in ("16x0e", "16x0e+16x1o", "128x0e + 128x1o + 64x2e"):
+        assert Architecture(irreps, radial_mlp=(1,)).hidden_irreps == irreps
+    assert Schedule(3, ema=0.0).ema == 0.0 and Training(seed=0).seed == 0

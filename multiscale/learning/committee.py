@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from .recipe import RECIPE, Stage, parts
 from .training import Training
 
 log = logging.getLogger(__name__)
+
+#: Beside the parts of data that are being made: what they are made with.
+NOTE = "arguments.json"
 
 
 def write_data(
@@ -40,7 +43,7 @@ def write_data(
     Raises
     ------
     MultiscaleError
-        If the share is not above 0 and at most 1, or ``out/parts`` belongs to a run with other arguments.
+        If the share is not above 0 and at most 1, or ``out/parts`` belongs to a run with other arguments or to somebody else.
     """
     makers = parts(recipe, share=share, seed=seed)
     path, folder = Path(out) / "data.xyz.xz", Path(out) / "parts"
@@ -59,20 +62,38 @@ def write_data(
         if show is not None:
             show(f"{name}: done, {count} of {len(makers)} parts")
     write_text(path, "".join(read_text(folder / f"{name}.xyz") for name in makers))
-    shutil.rmtree(folder)
+    _remove(folder, makers)
     return path
 
 
 def _claim(folder: Path, wanted: dict[str, Any]) -> None:
-    """Make the folder for a run with these arguments, or refuse one that belongs to other arguments."""
-    note, text = folder / "arguments.json", json.dumps(plain(wanted), sort_keys=True)
-    if note.is_file():
-        if json.dumps(json.loads(note.read_text()), sort_keys=True) != text:
+    """Make the folder for a run with these arguments, or refuse one that belongs to other arguments, or has no note of ours."""
+    note, text = folder / NOTE, json.dumps(plain(wanted), sort_keys=True)
+    if not note.is_file():
+        if any(folder.glob("*.xyz")):
             raise MultiscaleError(
-                f"'{folder}' holds parts of data with another recipe, share or seed; give the same again, or another folder"
+                f"'{folder}' holds xyz files and no {NOTE} that says whose they are; move them away, or give another folder"
             )
-    else:
         write_json(note, wanted)
+        return
+    try:
+        found = json.dumps(json.loads(note.read_text(encoding="utf-8")), sort_keys=True)
+    except ValueError as error:  # no JSON, or no text
+        raise MultiscaleError(
+            f"'{note}' is damaged ({error}), so that nobody knows whose parts are beside it; remove '{folder}', or give another folder"
+        ) from error
+    if found != text:
+        raise MultiscaleError(
+            f"'{folder}' holds parts of data with another recipe, share or seed; give the same again, or another folder"
+        )
+
+
+def _remove(folder: Path, names: Iterable[str]) -> None:
+    """Remove the parts, and then the note by which what is left of them is known as ours; files of others stay, and their folder."""
+    for path in (*(folder / f"{name}.xyz" for name in names), *folder.glob(".*.part"), folder / NOTE):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def export(model: str | Path, stem: str | Path, held_out: Sequence[ase.Atoms], **words: Any) -> list[Errors]:

@@ -44,7 +44,7 @@ def load(path: str | Path = SHIPPED) -> list[ase.Atoms]:
     ------
     MultiscaleError
         If there is no such file, it cannot be read or holds nothing, or a configuration has no ``config_type``, no finite
-        ``REF_energy`` or no finite ``REF_forces`` of every atom.
+        ``REF_energy`` or no finite ``REF_forces`` of every atom, or a ``REF_stress`` that is not 6 or 9 finite numbers.
     """
     path = Path(path)
     if not path.is_file():
@@ -62,8 +62,8 @@ def load(path: str | Path = SHIPPED) -> list[ase.Atoms]:
     for number, atoms in enumerate(configurations):
         if not _labelled(atoms):
             raise MultiscaleError(
-                f"configuration {number} of '{path}' lacks config_type, REF_energy or REF_forces, or they are not finite numbers; label "
-                "the data with multiscale.learning.label"
+                f"configuration {number} of '{path}' lacks config_type, REF_energy or REF_forces, or they (or a REF_stress, of 6 or 9) are "
+                "not finite numbers; label the data with multiscale.learning.label"
             )
     return configurations
 
@@ -73,7 +73,9 @@ def _labelled(atoms: ase.Atoms) -> bool:
     if "config_type" not in atoms.info or not isinstance(energy, int | float | np.number) or forces is None:
         return False
     numbers = np.issubdtype(forces.dtype, np.number) and forces.shape == (len(atoms), 3)
-    return bool(len(atoms) and numbers and np.isfinite(energy) and np.isfinite(forces).all())
+    stress = np.asarray(atoms.info.get("REF_stress", np.zeros(6)))
+    numbers = numbers and np.issubdtype(stress.dtype, np.number) and stress.shape in ((6,), (9,), (3, 3))
+    return bool(len(atoms) and numbers and all(np.isfinite(a).all() for a in (energy, forces, stress)))
 
 
 def read_text(path: str | Path) -> str:

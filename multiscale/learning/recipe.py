@@ -68,11 +68,16 @@ def parts(
     Raises
     ------
     MultiscaleError
-        If the share is not above 0 and at most 1.
+        If the share is not above 0 and at most 1, or a stage's seed would be below 0.
     """
     if not 0.0 < share <= 1.0:
         raise MultiscaleError(
             f"the part of the recipe to make was given as {share}; give a number above 0 and at most 1"
+        )
+    least = seed + min((stage.seed for stage in recipe), default=0)
+    if least < 0:
+        raise MultiscaleError(
+            f"the seeds of the data would begin at seed = {least}; give a larger one, so that they begin at 0 or more"
         )
 
     def part(stage: Stage, kind: str, count: int) -> Iterator[ase.Atoms]:

@@ -6,9 +6,13 @@ Everything is checked when it is made, before any work.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 
 from ..types import MultiscaleError
+
+#: MACE's hidden irreps: scalars first, whose number of channels is that of the layers' features; ``16x0e + 16x1o``.
+IRREPS = re.compile(r"\s*([1-9]\d*x)?0e\s*(\+\s*([1-9]\d*x)?\d+[eo]\s*)*")
 
 
 def _positive(**numbers: float) -> None:
@@ -43,8 +47,7 @@ class Noise:
 
     def __post_init__(self) -> None:
         """Refuse levels that give no weight."""
-        if not all(math.isfinite(v) and v > 0.0 for v in (self.energy, self.force, self.stress)):
-            raise MultiscaleError(f"Noise was given {self}; every noise level must be positive")
+        _positive(energy_noise=self.energy, force_noise=self.force, stress_noise=self.stress)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,14 @@ class Architecture:
         _positive(cutoff=self.r_max)
         if self.max_ell < 0:
             raise MultiscaleError(f"a training was given max_ell = {self.max_ell}; give 0 or more")
+        if IRREPS.fullmatch(self.hidden_irreps) is None:
+            raise MultiscaleError(
+                f"a training was given hidden irreps '{self.hidden_irreps}'; give scalars and what follows them, such as 16x0e+16x1o"
+            )
+        if not self.radial_mlp or min(self.radial_mlp) < 1:
+            raise MultiscaleError(
+                f"a training was given radial_mlp = {list(self.radial_mlp)}; give at least one width, each of 1 or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,8 @@ class Schedule:
         """Refuse schedules in which nothing is learnt."""
         _at_least_one(epochs=self.epochs, batch=self.batch, until=1 if self.until is None else self.until)
         _positive(lr=self.lr, lr_end=self.lr_end, clip=self.clip)
+        if not 0.0 <= self.ema < 1.0:
+            raise MultiscaleError(f"a training was given ema = {self.ema}; give a decay from 0 to below 1")
 
     @property
     def gamma(self) -> float:
@@ -133,10 +146,12 @@ class Training:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse committees without members or time."""
+        """Refuse committees without members, time or random numbers."""
         if not self.members or min(self.members) < 0 or len(set(self.members)) < len(self.members):
             raise MultiscaleError(
                 f"a training was given the members {list(self.members)}; a committee needs at least one, with numbers from 0 on"
             )
+        if self.seed < 0:
+            raise MultiscaleError(f"a training was given seed = {self.seed}; give 0 or more")
         if self.minutes is not None:
             _positive(minutes=self.minutes)
