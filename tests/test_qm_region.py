@@ -24,8 +24,9 @@ from tblite.ase import TBLite
 
 from multiscale.calculator import RegionCalculator
 from multiscale.region import Can, Query
+from multiscale.regions import engines
 from multiscale.regions.carve import carve
-from multiscale.regions.engines import takes_team, xtb_ladder
+from multiscale.regions.engines import RUNAWAY, takes_team, xtb_ladder
 from multiscale.regions.failures import keep
 from multiscale.regions.launching import launcher_hidden
 from multiscale.regions.qm import QMRegion
@@ -179,6 +180,20 @@ def test_a_hopeless_geometry_is_saved_and_named(tmp_path):
         QMRegion(atoms, impatient(), ladder=({"max_iterations": 3},))
     with pytest.raises(MultiscaleError, match="'no-such-code'"):
         QMRegion(atoms, "no-such-code").evaluate(atoms.positions, Query())
+
+
+def test_members_that_save_nothing_name_no_file(tmp_path):
+    """Of a team that calls its calculator together: the first one keeps the geometry, the others cannot know whether it could."""
+    atoms, said = cluster()[0], []
+    for rank in (1, 0):
+        region = QMRegion(atoms, lambda team: impatient(), failures=tmp_path / "kept")
+        region.bind(Team(rank=rank, size=2))
+        with pytest.raises(MultiscaleError, match="did not converge") as failed:
+            region.evaluate(atoms.positions, Query())
+        said.append(str(failed.value))
+        assert (tmp_path / "kept").exists() == (rank == 0)
+    assert "; the geometry is left to rank 0 of its team to keep: look" in said[0] and str(tmp_path) not in said[0]
+    assert f"; the geometry is in {tmp_path / 'kept' / 'qm-failure-001.extxyz'}: look" in said[1]
 
 
 def test_a_geometry_that_cannot_be_saved_does_not_hide_what_failed(tmp_path):
@@ -456,13 +471,24 @@ class Runaway(Calculator):
         }  # fmt: skip
 
 
-def test_a_charge_that_no_atom_has_is_a_failed_calculation(tmp_path):
-    """The guard by itself: a charge below the bound is a result, one above it is not, whatever its sign."""
+def test_a_charge_that_no_atom_has_is_a_failed_calculation(tmp_path, monkeypatch):
+    """The guard by itself, on a calculator in tblite's place: a charge below the bound is a result, one above it is not, of either sign."""
+    monkeypatch.setattr(engines, "_tblite", lambda method: Runaway)
     atoms = Atoms("H3", [[0.0, 0.0, k] for k in range(3)])
     rungs = ({"charge": 4.1, "energy": -2.0}, {"charge": -4.1, "energy": -3.0}, {"charge": -3.9, "energy": -4.0})
-    region = QMRegion(atoms, lambda: Runaway(charge=12.0), ladder=rungs, failures=tmp_path)
+    region = QMRegion(atoms, charge=12, ladder=rungs, failures=tmp_path)
     assert region.evaluate(atoms.positions, Query()).energy == -4.0
     assert region.retries == [(1, 3)]
-    region = QMRegion(atoms, lambda: Runaway(charge=12.0), failures=tmp_path)
+    region = QMRegion(atoms, charge=12, ladder=(), failures=tmp_path)
     with pytest.raises(MultiscaleError, match=r"charges ran away: atom 1 \(H\) has \+12\.0 e"):
         region.evaluate(atoms.positions, Query())
+
+
+def test_formal_charges_of_another_calculator_are_accepted(tmp_path):
+    """As an object and made by a callable; xTB's are looked at however its calculator is made."""
+    atoms = Atoms("H3", [[0.0, 0.0, k] for k in range(3)])
+    for source in (lambda: Runaway(charge=6.0), Runaway(charge=-6.0)):
+        region = QMRegion(atoms, source, failures=tmp_path)
+        assert region.evaluate(atoms.positions, Query()).energy == -1.0 and region.retries == []
+    bounds = [QMRegion(molecule("SiH4"), source).engine for source in (None, impatient, impatient(), EMT)]
+    assert [e.largest_charge(e.make(Team(), {})) for e in bounds] == [RUNAWAY, RUNAWAY, RUNAWAY, float("inf")]

@@ -33,8 +33,9 @@ Settings = Mapping[str, Any]
 Source: TypeAlias = str | BaseCalculator | Callable[..., BaseCalculator]
 
 
-#: e; atoms of larger charge exist only where the third order of GFN1-xTB's electrostatics, which is unbounded below, runs away: in a
-#: torn cluster an atom of silicon then takes up a dozen electrons, and thousands of eV are won.
+#: e; xTB gives atoms a larger charge only where the third order of its electrostatics, which is unbounded below, runs away: in a
+#: torn cluster an atom of silicon then takes up a dozen electrons, and thousands of eV are won. Other engines may mean other things by
+#: charges, such as formal ones.
 RUNAWAY = 4.0
 
 
@@ -161,6 +162,11 @@ class Engine:
         self._refuse_without_forces(calculator)
         return calculator
 
+    def largest_charge(self, calculator: Any) -> float:
+        """The charge of an atom, e, beyond which a result is a failure: :data:`RUNAWAY` for xTB, however made, and none for others."""
+        ours = self.named and self.source in XTB
+        return RUNAWAY if ours or type(calculator).__module__.partition(".")[0] == "tblite" else float("inf")
+
     def surroundings(self) -> AbstractContextManager[None]:
         """What calculations are done in: programs that they start do not see the launcher of this run.
 
@@ -251,10 +257,12 @@ def takes_team(factory: Any) -> bool:
         return False
 
 
-def calculate(calculator: Any, atoms: Any, forces: bool = True) -> tuple[float, Any] | Exception:
+def calculate(
+    calculator: Any, atoms: Any, forces: bool = True, largest_charge: float = float("inf")
+) -> tuple[float, Any] | Exception:
     """Energy (eV) and forces ((n, 3) eV/Å, or None if not wanted), or the reason why there are none.
 
-    Whatever a foreign code raises is a failed calculation.
+    Whatever a foreign code raises is a failed calculation, and so is an atom with more than ``largest_charge``, e.
     """
     atoms = atoms.copy()
     atoms.calc = calculator
@@ -269,7 +277,7 @@ def calculate(calculator: Any, atoms: Any, forces: bool = True) -> tuple[float, 
     if f is not None and f.shape != (len(atoms), 3):
         return RuntimeError(f"the calculator returned forces of shape {f.shape} for {len(atoms)} atoms")
     charges = calculator.results.get("charges")
-    if charges is not None and np.abs(charges).max(initial=0.0) > RUNAWAY:
+    if charges is not None and np.abs(charges).max(initial=0.0) > largest_charge:
         k = int(np.abs(charges).argmax())
         return RuntimeError(
             f"the charges ran away: atom {k} ({atoms.symbols[k]}) has {charges[k]:+.1f} e, which is no state of matter"

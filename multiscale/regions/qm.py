@@ -219,8 +219,8 @@ class QMRegion(AtomicRegion):
                     )
                 return calculator, raw
         self._calculator = None
-        # One member saves for all of them.
-        where = self._keep(atoms) if self.team.rank == 0 else f"is in {self.failures.resolve()}"
+        # One member saves for all of them, and it alone knows whether and where.
+        where = self._keep(atoms) if self.team.rank == 0 else "is left to rank 0 of its team to keep"
         raise MultiscaleError(
             f"{self.describe()} did not converge in evaluation {self.evaluations}, nor with {len(self.ladder)} safer "
             f"settings ({spoken(error)}); the geometry {where}: look for atoms too close, a wrong "
@@ -230,7 +230,7 @@ class QMRegion(AtomicRegion):
     def _attempt(self, calculator: Any, atoms: ase.Atoms, forces: bool = True) -> Raw | Exception:
         """Energy and forces, or the reason why there are none; the same kind on every member that calculates."""
         with self.engine.surroundings():
-            raw = calculate(calculator, atoms, forces)
+            raw = calculate(calculator, atoms, forces, self.engine.largest_charge(calculator))
         error = self._agree(raw if isinstance(raw, Exception) else None)
         if isinstance(error, MultiscaleError):
             raise error
