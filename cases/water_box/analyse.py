@@ -45,7 +45,7 @@ class Radial:
 def radial(box: Box, frames: list[np.ndarray], centres: list[int], bin_width: float = 0.05) -> Radial:
     """Of the frames of a trajectory, up to half the cell's edge.
 
-    The parabola through five bins of 0.1 Å puts the skewed first maximum of water 0.03 Å too far out, that of 0.05 Å less than 0.01 Å.
+    The parabola through five bins of 0.05 Å finds a skewed first maximum, as water's is, to 0.012 Å.
     """
     edges = np.arange(2.0, 0.5 * box.edge, bin_width)
     o_edges = np.concatenate([np.arange(1.0, 2.0 - 1e-9, bin_width), edges])
