@@ -91,12 +91,16 @@ def lagrange(mesh: Any, degree: int) -> Any:
     return fem.functionspace(mesh, ("Lagrange", degree, (dim,)))
 
 
-def quadrature_space(mesh: Any, degree: int) -> Any:
-    """The space of scalars at quadrature points; dof k of a cell is its point k."""
+def quadrature_space(mesh: Any, degree: int, shape: tuple[int, ...] = ()) -> Any:
+    """The space of scalars or tensors of a shape at quadrature points; dof k of a cell is its point k, components row by row."""
     if _OLD:
-        element = ufl.FiniteElement("Quadrature", mesh.ufl_cell(), degree=degree, quad_scheme="default")
+        settings = {"degree": degree, "quad_scheme": "default"}
+        if shape:
+            element = ufl.TensorElement("Quadrature", mesh.ufl_cell(), shape=shape, **settings)
+        else:
+            element = ufl.FiniteElement("Quadrature", mesh.ufl_cell(), **settings)
         return fem.FunctionSpace(mesh, element)
-    element = basix.ufl.quadrature_element(mesh.basix_cell(), value_shape=(), scheme="default", degree=degree)
+    element = basix.ufl.quadrature_element(mesh.basix_cell(), value_shape=shape, scheme="default", degree=degree)
     return fem.functionspace(mesh, element)
 
 

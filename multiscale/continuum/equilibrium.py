@@ -8,6 +8,7 @@ aggregation multigrid (GAMG) and the rigid-body modes solve the linear systems.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,11 +36,15 @@ class Equilibrium:
         The displacement that the forms contain, Å.
     linear : bool
         Whether the residual is linear in u.
+    refresh : callable
+        Called with 1 or 2 after u has changed, before the residual or the tangent is assembled (see :class:`.terms.Terms`).
     """
 
-    def __init__(self, residual: Any, tangent: Any, u: Any, linear: bool) -> None:
+    def __init__(
+        self, residual: Any, tangent: Any, u: Any, linear: bool, refresh: Callable[[int], None] = lambda order: None
+    ) -> None:
         V = self.space = u.function_space
-        self.u, self.linear = u, linear
+        self.u, self.linear, self._refresh = u, linear, refresh
         self.residual, self.tangent = fx.form(residual), fx.form(tangent)
         self.matrix = fx.new_matrix(self.tangent)
         self.matrix.setNearNullSpace(fx.rigid_modes(V))
@@ -75,6 +80,7 @@ class Equilibrium:
     def _linear_step(self, rtol: float) -> None:
         self._gradient(self.x)
         self.b.scale(-1.0)
+        self._refreshed(2)
         fx.assemble_matrix(self.matrix, self.tangent)
         # Rows and columns of prescribed dofs go; their known change moves to the right-hand side.
         self.matrix.zeroRowsColumns(self._rows(), 1.0, self.change, self.b)
@@ -122,9 +128,21 @@ class Equilibrium:
         with x.localForm() as local:
             self.u.x.array[:] = local.array_r
 
+    def _refreshed(self, order: int) -> None:
+        """Ask the law anew; where it refuses on one rank, raise on all of them, because all of them wait for one another."""
+        error: Exception | None = None
+        try:
+            self._refresh(order)
+        except Exception as e:
+            error = e
+        told = self.space.mesh.comm.allgather(None if error is None else str(error))
+        if sentence := next((t for t in told if t is not None), None):
+            raise MultiscaleError(sentence) from error
+
     def _gradient(self, x: Any) -> None:
         """Set b = R(x) − f."""
         self._take(x)
+        self._refreshed(1)
         fx.assemble_local(self.b, self.residual)
         self.b.ghostUpdate(addv=fx.PETSc.InsertMode.ADD, mode=fx.PETSc.ScatterMode.REVERSE)
         self.b.axpy(-1.0, self.load)
@@ -138,5 +156,6 @@ class Equilibrium:
 
     def _snes_tangent(self, _snes: Any, x: Any, _a: Any, matrix: Any) -> None:
         self._take(x)
+        self._refreshed(2)
         fx.assemble_matrix(matrix, self.tangent)
         matrix.zeroRowsColumns(self._rows(), 1.0)

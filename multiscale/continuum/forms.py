@@ -2,8 +2,8 @@
 
     R(u; v) = D_u E[v]        ∂²E/∂u² · d = D_u R[d]
 
-from one UFL density; w is a function on quadrature points. Arrays that come in are replicated over the mesh's input
-numbering; arrays that go out carry this rank's owned cells only, so that the sum over ranks is the answer and no
+from the terms of one law (:mod:`multiscale.continuum.terms`); w is a function on quadrature points. Arrays that come in are replicated
+over the mesh's input numbering; arrays that go out carry this rank's owned cells only, so that the sum over ranks is the answer and no
 communication is needed. Forms are compiled when they are first used, which all ranks of the mesh must do together.
 """
 
@@ -20,6 +20,7 @@ from .equilibrium import Equilibrium
 from .laws import Law
 from .mesh import SimplexMesh
 from .reference import CELL_NAMES, rule
+from .terms import terms
 
 
 class DistributedForms:
@@ -44,6 +45,7 @@ class DistributedForms:
         self.u, self.direction = fx.fem.Function(self.space), fx.fem.Function(self.space)
         self.w = fx.fem.Function(weights)
         self._map(weights, cells, vertices)
+        self.terms = terms(law, self.space, self.u, self.w, degree)
 
     def _distribute(self) -> tuple[Any, IntArray, IntArray]:
         """The distributed mesh, with the input numbers of the cells and vertices that it was made from."""
@@ -95,53 +97,39 @@ class DistributedForms:
     # -- forms --------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _residual_form(self) -> Any:
-        energy = self.w * self.law.energy(fx.ufl.grad(self.u)) * fx.measure(self.domain, self.degree)
-        return fx.ufl.derivative(energy, self.u, fx.ufl.TestFunction(self.space))
-
-    @cached_property
     def _residual(self) -> Any:
-        return fx.form(self._residual_form)
+        return fx.form(self.terms.residual)
 
     @cached_property
     def _action(self) -> Any:
-        return fx.form(fx.ufl.derivative(self._residual_form, self.u, self.direction))
-
-    @cached_property
-    def _density(self) -> fx.PointExpression:
-        points = rule(self.mesh.dim, self.degree)[0][:, 1:]
-        return fx.PointExpression(self.law.energy(fx.ufl.grad(self.u)), points, self.domain)
-
-    @cached_property
-    def _tangent(self) -> fx.PointExpression:
-        points = rule(self.mesh.dim, self.degree)[0][:, 1:]
-        H = fx.ufl.variable(fx.ufl.grad(self.u))
-        return fx.PointExpression(fx.ufl.diff(fx.ufl.diff(self.law.energy(H), H), H), points, self.domain)
+        return fx.form(self.terms.derivative(self.direction))
 
     # -- answers ------------------------------------------------------------------------------------------------
 
     def density(self) -> Array:
         """W (owned cells, nq), eV/Å³; row k belongs to the sites ``self.sites[k]``."""
-        return self._density()[:, :, 0]
+        return self.terms.density()
+
+    def gradients(self) -> Array:
+        """∇u (owned cells × nq, dim, dim) at the sites ``self.sites``, row by row."""
+        return self.terms.gradients()
 
     def gradient(self) -> Array:
         """Share of ∂E/∂u (n_nodes, 3): eV/Å, per Å of thickness in two dimensions."""
-        return self._scatter(fx.assemble_local(self._vector, self._residual))
+        form = self._residual  # compiled by all ranks together, before the law may refuse on one of them
+        self.terms.refresh(1)
+        return self._scatter(fx.assemble_local(self._vector, form))
 
     def hessian_product(self, direction: Array) -> Array:
         """Share of ∂²E/∂u² · direction (n_nodes, 3): eV/Å, per Å of thickness in two dimensions."""
         self._fill(self.direction, direction)
-        return self._scatter(fx.assemble_local(self._vector, self._action))
+        form = self._action
+        self.terms.refresh(2)
+        return self._scatter(fx.assemble_local(self._vector, form))
 
     def tangent(self) -> Array:
         """∂²W/∂H_iJ∂H_kL (owned cells, nq, dim, dim, dim, dim), eV/Å³."""
-        dim = self.mesh.dim
-        shape = (*self.sites.shape, dim, dim, dim, dim)
-        if not self.law.linear:
-            return self._tangent().reshape(shape)
-        units = np.eye(dim * dim).reshape(-1, dim, dim)  # P is linear: its columns are the answers to unit gradients
-        columns = self.law.stress(units)[:, :dim, :dim].reshape(dim, dim, dim, dim)
-        return np.broadcast_to(columns.transpose(2, 3, 0, 1), shape)
+        return self.terms.tangent()
 
     def _scatter(self, local: Array) -> Array:
         out = np.zeros((len(self.mesh.nodes), 3))
@@ -152,9 +140,8 @@ class DistributedForms:
 
     @cached_property
     def _equilibrium(self) -> Equilibrium:
-        R = self._residual_form
-        K = fx.ufl.derivative(R, self.u, fx.ufl.TrialFunction(self.space))
-        return Equilibrium(R, K, self.u, self.law.linear)
+        K = self.terms.derivative(fx.ufl.TrialFunction(self.space))
+        return Equilibrium(self.terms.residual, K, self.u, self.law.linear, self.terms.refresh)
 
     def solve(self, start: Array, value: Array, fixed: BoolArray, load: Array, rtol: float) -> Array:
         """Displacements (n_nodes, 3) in equilibrium, the same on all ranks; all arguments (n_nodes, 3). Collective."""

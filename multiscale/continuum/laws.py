@@ -1,10 +1,11 @@
 """Material laws: an energy density W(∇u) in eV/Å³ of the displacement gradient H = ∇u, F = I + H.
 
-    first Piola–Kirchhoff stress   P = ∂W/∂H
+    first Piola–Kirchhoff stress   P = ∂W/∂H,      tangent   𝔸 = ∂²W/∂H²
 
-A law is a frozen dataclass with ``energy(H)`` for UFL (from which DOLFINx derives forces and tangents) and the same
-functions of numpy arrays for post-processing. In two dimensions H is embedded with zero out-of-plane components, so
-that every law is plane strain and may be anisotropic. Constants are in GPa, Voigt order xx, yy, zz, yz, xz, xy.
+Two kinds. A *symbolic* law is a frozen dataclass with ``energy(H)`` for UFL, from which DOLFINx derives forces and tangents, and the
+same functions of numpy arrays for post-processing. A *sampled* law has functions of numpy arrays only, called with the gradients at all
+quadrature points at once; P and 𝔸 enter the forms as external operators. In two dimensions H is embedded with zero out-of-plane
+components, so that every law is plane strain and may be anisotropic. Constants are in GPa, Voigt order xx, yy, zz, yz, xz, xy.
 """
 
 from __future__ import annotations
@@ -26,14 +27,10 @@ class Law(ABC):
     Attributes
     ----------
     linear : bool
-        Whether P is linear in H, so that one linear solve finds equilibrium.
+        Whether P is linear in H (up to a constant), so that one linear solve finds equilibrium.
     """
 
     linear: bool = False
-
-    @abstractmethod
-    def energy(self, H: Any) -> Any:
-        """W as a UFL expression of the UFL displacement gradient H (dim, dim)."""
 
     @abstractmethod
     def density(self, gradient: Array) -> Array:
@@ -42,6 +39,22 @@ class Law(ABC):
     @abstractmethod
     def stress(self, gradient: Array) -> Array:
         """P (n, 3, 3), eV/Å³, of displacement gradients (n, dim, dim)."""
+
+
+class SymbolicLaw(Law):
+    """A law that UFL can differentiate."""
+
+    @abstractmethod
+    def energy(self, H: Any) -> Any:
+        """W as a UFL expression of the UFL displacement gradient H (dim, dim)."""
+
+
+class SampledLaw(Law):
+    """A law that is known by its values: a table, an atomistic model, somebody else's subroutine."""
+
+    @abstractmethod
+    def tangent(self, gradient: Array) -> Array:
+        """𝔸 (n, 3, 3, 3, 3), eV/Å³, ∂P_iJ/∂H_kL at displacement gradients (n, dim, dim)."""
 
 
 def _quadratic(C: Array, strain: Any) -> Any:
@@ -53,7 +66,7 @@ def _quadratic(C: Array, strain: Any) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class LinearElastic(Law):
+class LinearElastic(SymbolicLaw):
     """W = ½ ε:C:ε with ε = sym H. Plane strain in two dimensions, C16 and C26 included.
 
     Parameters
@@ -87,7 +100,7 @@ class LinearElastic(Law):
 
 
 @dataclass(frozen=True, eq=False)
-class StVenantKirchhoff(Law):
+class StVenantKirchhoff(SymbolicLaw):
     """W = ½ E:C:E with the Green–Lagrange strain E = ½ (FᵀF − I): objective and anisotropic.
 
     It softens without bound in strong compression; keep it to the strains of a crystal's far field.
@@ -126,7 +139,7 @@ class StVenantKirchhoff(Law):
 
 
 @dataclass(frozen=True)
-class NeoHookean(Law):
+class NeoHookean(SymbolicLaw):
     """W = ½ μ (tr FᵀF − 3) − μ ln J + ½ λ (ln J)², J = det F.
 
     Parameters
@@ -164,3 +177,47 @@ class NeoHookean(Law):
         inverse = np.linalg.inv(f).transpose(0, 2, 1)
         log_j = np.log(np.linalg.det(f))[:, None, None]
         return (self.mu * (f - inverse) + self.lam * log_j * inverse) / GPA_PER_EV_A3
+
+
+@dataclass(frozen=True, eq=False)
+class TaylorLaw(SymbolicLaw):
+    """W = W₀ + P₀:(H − H₀) + ½ (H − H₀):𝔸₀:(H − H₀), a law to second order about one state.
+
+    Parameters
+    ----------
+    H0 : (3, 3) array
+        Displacement gradient of that state.
+    W0 : float
+        eV/Å³.
+    P0 : (3, 3) array
+        eV/Å³.
+    A0 : (3, 3, 3, 3) array
+        eV/Å³; ∂P_iJ/∂H_kL.
+    """
+
+    H0: Array
+    W0: float
+    P0: Array
+    A0: Array
+    linear = True
+
+    def energy(self, H: Any) -> Any:
+        """W, without the terms that are zero."""
+        h = fx.embed(H)
+        d = [h[i, j] - float(self.H0[i, j]) for i, j in np.ndindex(3, 3)]
+        a, slope = self.A0.reshape(9, 9), self.P0.ravel()
+        a = np.where(np.abs(a) > 1e-12 * np.abs(a).max(), a, 0.0)
+        terms = [float(p) * e for p, e in zip(slope, d, strict=True) if p]
+        terms += [
+            float(a[m, n]) * (0.5 if m == n else 1.0) * d[m] * d[n] for m in range(9) for n in range(m, 9) if a[m, n]
+        ]
+        return sum(terms, fx.ufl.as_ufl(self.W0))
+
+    def density(self, gradient: Array) -> Array:
+        """W (n,), eV/Å³."""
+        d = embed(gradient) - self.H0
+        return self.W0 + np.einsum("ij,nij->n", self.P0, d) + 0.5 * np.einsum("nij,ijkl,nkl->n", d, self.A0, d)
+
+    def stress(self, gradient: Array) -> Array:
+        """P = P₀ + 𝔸₀:(H − H₀) (n, 3, 3), eV/Å³."""
+        return self.P0 + np.einsum("ijkl,nkl->nij", self.A0, embed(gradient) - self.H0)
