@@ -7,10 +7,10 @@ SIZE ?= small
 PYTHON_RUN = $(VENV)/bin/python
 export VENV
 
-.PHONY: help setup demo test bench lint format docs gallery clean distclean
+.PHONY: help setup demo test test-debian13 bench lint format docs gallery clean distclean
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: ## system packages where FEniCSx is missing, .venv, pinned packages; done once
 	@scripts/setup.sh
@@ -20,6 +20,9 @@ demo: setup ## the silicon crack: a quantum tip, an interatomic neighbourhood, a
 
 test: setup ## all tests, the conformance suite, the linters
 	@scripts/test.sh
+
+test-debian13: ## the tests of finite elements with Debian 13's DOLFINx, in a root directory made by debootstrap (as root)
+	@scripts/debian13.sh
 
 bench: setup ## speed and memory, as ratios measured in one run
 	@OMP_NUM_THREADS=1 $(VENV)/bin/multiscale bench

@@ -143,6 +143,13 @@ install_python_packages() {
         quietly "pip could not install what dxtb needs" "${pip[@]}" opt-einsum psutil 'pydantic>=2' tomli tomli-w typing-extensions
         quietly "pip could not install dxtb" "${pip[@]}" --no-deps dxtb tad-dftd3 tad-dftd4 tad-mctc tad-multicharge
     fi
+    # metatensor's wheels are compiled for the package index's torch. Beside the base's own (Debian's has another C++ ABI) they may not
+    # load; without them the framework says what is missing, and nothing but exported models needs them.
+    if imports "$base" torch && imports "$python" metatomic && ! imports "$python" metatomic.torch; then
+        say "leaving out metatomic: its wheels do not load with the torch of $base"
+        quietly "pip could not remove metatomic" \
+            "$python" -m pip uninstall -qy --disable-pip-version-check metatomic-ase metatomic-torch metatensor-torch
+    fi
     # A wheel's h5py finds the HDF5 that DOLFINx has loaded instead of its own, and fails; the distribution's fits it. Debian's
     # carries no metadata, so that pip installs another beside it.
     if imports "$base" h5py; then

@@ -77,11 +77,16 @@ class Equilibrium:
             self._newton(rtol)
         self._take(self.x)
 
+    def assembled(self) -> Any:
+        """The tangent at the present ``u``, without boundary conditions, as a PETSc matrix that the next use overwrites. Collective."""
+        self._refreshed(2)
+        fx.assemble_matrix(self.matrix, self.tangent)
+        return self.matrix
+
     def _linear_step(self, rtol: float) -> None:
         self._gradient(self.x)
         self.b.scale(-1.0)
-        self._refreshed(2)
-        fx.assemble_matrix(self.matrix, self.tangent)
+        self.assembled()
         # Rows and columns of prescribed dofs go; their known change moves to the right-hand side.
         self.matrix.zeroRowsColumns(self._rows(), 1.0, self.change, self.b)
         ksp = fx.PETSc.KSP().create(self.space.mesh.comm)
@@ -152,7 +157,7 @@ class Equilibrium:
         if b.handle != self.b.handle:
             self.b.copy(b)
         # Not 0: Newton's steps, solved to a tolerance, move prescribed dofs a little, which must count and be undone.
-        b.array[self.fixed] = x.array[self.fixed] - self.target
+        b.array[self.fixed] = x.array_r[self.fixed] - self.target
 
     def _snes_tangent(self, _snes: Any, x: Any, _a: Any, matrix: Any) -> None:
         self._take(x)
