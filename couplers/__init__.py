@@ -1,6 +1,7 @@
 """The built-in couplers, one file per method; found through the entry points ``multiscale.couplers``, as a stranger's are."""
 
 from .adaptive_partitioning import AdaptivePartitioning
+from .bridging_domain import BridgingDomain
 from .energy_blend import EnergyBlend
 from .force_blend import ForceBlend
 from .force_mixing import ForceMixing
@@ -11,6 +12,7 @@ from .subtractive import Subtractive
 
 __all__ = [
     "AdaptivePartitioning",
+    "BridgingDomain",
     "EnergyBlend",
     "ForceBlend",
     "ForceMixing",

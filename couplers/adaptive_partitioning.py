@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from multiscale.coupler import Ask, Claims, Coupler, Evaluation
+from multiscale.coupler import Ask, Claims, Constraint, Coupler, Evaluation
 from multiscale.interface import Interface
 from multiscale.region import Can, Query
 from multiscale.types import Array, MultiscaleError
@@ -86,6 +86,14 @@ class AdaptivePartitioning(Coupler):
         forces += interface.group_forces(self.zone, q, c)
         gain = sum(parts[r] for pair in names.values() for r in pair)
         return Evaluation(None if e.energy is None else e.energy + gain, forces, parts)
+
+    def constraint(self, interface: Interface) -> Constraint | None:
+        """The inner method's."""
+        return self.inner.constraint(interface)
+
+    def masses(self, interface: Interface) -> Array:
+        """The inner method's."""
+        return self.inner.masses(interface)
 
     def count(self, q: Array, interface: Interface) -> dict[str, Array]:
         """+W_S for each subset's better description, −W_S for the cheaper one."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from multiscale.coupler import Ask, Claims, Coupler, Evaluation
+from multiscale.coupler import Ask, Claims, Coupler, Evaluation, Stiffness
 from multiscale.interface import Interface
 from multiscale.region import Can, Query
 from multiscale.types import Array
@@ -33,3 +33,12 @@ class ForceBlend(Coupler):
         answers = ask(q, {r: Query(self.needs) for r in interface.shared})
         blended = [interface.pull(r, interface.dof_weights(r, q)[:, None] * a["forces"]) for r, a in answers.items()]
         return Evaluation(None, np.sum(blended, axis=0))
+
+    def jacobian(self, q: Array, interface: Interface, stiffness: Stiffness, prepared: Any) -> Any:
+        """Σ_r P_rᵀ diag(β_r) K_r P_r: blended rows, so that it is not symmetric."""
+        total = 0
+        for r in interface.shared:
+            m = interface.embeddings[r].matrix
+            rows = np.repeat(interface.dof_weights(r, q), 3)[:, None]
+            total = total + m.T @ stiffness(r, None).multiply(rows).tocsr() @ m
+        return total

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from multiscale.coupler import Ask, Claims, Coupler, Evaluation
+from multiscale.coupler import Ask, Claims, Constraint, Coupler, Evaluation
 from multiscale.interface import Interface
 from multiscale.region import Can, Query
 from multiscale.types import Array, MultiscaleError
@@ -51,7 +51,7 @@ class ForceMixing(Coupler):
 
     def prepare(self, q: Array, interface: Interface, ask: Ask) -> Any:
         """The inner method's preparation, and how much each dof takes of the net force per χ."""
-        share = interface.masses() if self.conserve_momentum and self.spread == "mass" else np.ones(interface.n_q)
+        share = self.masses(interface) if self.conserve_momentum and self.spread == "mass" else np.ones(interface.n_q)
         return self.inner.prepare(q, interface, ask), share
 
     def evaluate(self, q: Array, interface: Interface, ask: Ask, prepared: Any) -> Evaluation:
@@ -71,6 +71,14 @@ class ForceMixing(Coupler):
             taking = chi * share
             change -= np.outer(taking / taking.sum(), change.sum(axis=0))
         return Evaluation(None, low + change)
+
+    def constraint(self, interface: Interface) -> Constraint | None:
+        """The inner method's."""
+        return self.inner.constraint(interface)
+
+    def masses(self, interface: Interface) -> Array:
+        """The inner method's."""
+        return self.inner.masses(interface)
 
     def count(self, q: Array, interface: Interface) -> dict[str, Array]:
         """The core is counted by ``high``; what it counts is taken off the regions below it."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from multiscale.coupler import Ask, Claims, Coupler, Evaluation
+from multiscale.coupler import Ask, Claims, Constraint, Coupler, Evaluation, Stiffness
 from multiscale.interface import Interface
 from multiscale.region import Can
 from multiscale.types import Array
@@ -59,6 +59,18 @@ class GhostCorrected(Coupler):
         work = float(np.sum(ghost * (q - predictor)))
         energy = None if e.energy is None else e.energy + work
         return Evaluation(energy, e.forces - ghost, {**e.parts, "ghost correction": work})
+
+    def jacobian(self, q: Array, interface: Interface, stiffness: Stiffness, prepared: Any) -> Any:
+        """The inner method's: a dead load has no derivative."""
+        return self.inner.jacobian(q, interface, stiffness, prepared[0])
+
+    def constraint(self, interface: Interface) -> Constraint | None:
+        """The inner method's."""
+        return self.inner.constraint(interface)
+
+    def masses(self, interface: Interface) -> Array:
+        """The inner method's."""
+        return self.inner.masses(interface)
 
     def count(self, q: Array, interface: Interface) -> dict[str, Array]:
         """Dead loads count no matter."""

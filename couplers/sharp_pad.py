@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from multiscale.coupler import Ask, Claims, Coupler, Evaluation
+from multiscale.coupler import Ask, Claims, Coupler, Evaluation, Stiffness
 from multiscale.interface import Interface
 from multiscale.region import Can, Query
 from multiscale.types import Array
@@ -37,6 +37,17 @@ class SharpPad(Coupler):
         owner = self.owner(q, interface)
         kept = [interface.restrict(r, a["forces"]) * (owner == k)[:, None] for k, (r, a) in enumerate(answers.items())]
         return Evaluation(None, np.sum(kept, axis=0))
+
+    def jacobian(self, q: Array, interface: Interface, stiffness: Stiffness, prepared: Any) -> Any:
+        """The rows of each region's own dofs, with the columns of all that they feel: one system, not symmetric."""
+        total, owner = 0, self.owner(q, interface)
+        for k, r in enumerate(interface.shared):
+            place = interface.embeddings[r]
+            kept = np.where(place.own >= 0, owner[place.own] == k, False)
+            rows = np.repeat(kept.astype(float), 3)[:, None]
+            # Rows of slaved dofs are gone, so that the transposed embedding only copies those that are left.
+            total = total + place.matrix.T @ stiffness(r, None).multiply(rows).tocsr() @ place.matrix
+        return total
 
     def owner(self, q: Array, interface: Interface) -> Array:
         """The number of the region that moves each shared dof (n_q,): of those that own it, the one that counts most of it."""

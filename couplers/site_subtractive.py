@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from multiscale.coupler import Ask, Claims, Coupler, Evaluation
+from multiscale.coupler import Ask, Claims, Constraint, Coupler, Evaluation
 from multiscale.interface import Interface
 from multiscale.region import Can, Query
 from multiscale.types import Array, MultiscaleError
@@ -70,6 +70,14 @@ class SiteSubtractive(Coupler):
             forces += interface.overlay_forces(self.high, q, gain)
         parts = {**e.parts, self.high: high["energy"], self.low: -low["energy"]}
         return Evaluation(None if e.energy is None else e.energy + high["energy"] - low["energy"], forces, parts)
+
+    def constraint(self, interface: Interface) -> Constraint | None:
+        """The inner method's."""
+        return self.inner.constraint(interface)
+
+    def masses(self, interface: Interface) -> Array:
+        """The inner method's."""
+        return self.inner.masses(interface)
 
     def count(self, q: Array, interface: Interface) -> dict[str, Array]:
         """+χ for the better description, −χ for the cheaper one."""

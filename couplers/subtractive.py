@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from multiscale.coupler import Ask, Claims, Coupler, Evaluation
+from multiscale.coupler import Ask, Claims, Constraint, Coupler, Evaluation, Stiffness
 from multiscale.interface import Interface
 from multiscale.region import Can, Query
 from multiscale.types import Array
@@ -56,6 +56,22 @@ class Subtractive(Coupler):
         forces = e.forces + interface.pull(self.high, high["forces"]) - interface.pull(self.low, low["forces"])
         parts = {**e.parts, self.high: high["energy"], self.low: -low["energy"]}
         return Evaluation(None if e.energy is None else e.energy + high["energy"] - low["energy"], forces, parts)
+
+    def jacobian(self, q: Array, interface: Interface, stiffness: Stiffness, prepared: Any) -> Any:
+        """The inner method's, plus that of ``high``, minus that of ``low``."""
+        total = self.inner.jacobian(q, interface, stiffness, prepared)
+        for sign, r in ((1.0, self.high), (-1.0, self.low)):
+            m = interface.embeddings[r].matrix
+            total = total + sign * (m.T @ stiffness(r, None) @ m)
+        return total
+
+    def constraint(self, interface: Interface) -> Constraint | None:
+        """The inner method's."""
+        return self.inner.constraint(interface)
+
+    def masses(self, interface: Interface) -> Array:
+        """The inner method's."""
+        return self.inner.masses(interface)
 
     def count(self, q: Array, interface: Interface) -> dict[str, Array]:
         """+1 for the better description, −1 for the cheaper one."""

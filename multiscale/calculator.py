@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import ase
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
+from ase.optimize import BFGS
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import ArrayLike
 
@@ -16,7 +17,7 @@ from .coupler import Evaluation
 from .drive.precondition import Preconditioner, precondition
 from .drive.relax import relax
 from .protocol import Model
-from .region import Can, Query, Region
+from .region import Answer, Can, Query, Region
 from .regions.atomic import AtomicRegion
 from .types import Array, IntArray, MultiscaleError
 
@@ -134,7 +135,8 @@ class HybridCalculator(Calculator):
     Couplers without an energy give forces only: dynamics works, but ASE's optimisers ask for energies, so relax such
     models with :func:`multiscale.drive.relax`. There is a stress where all three axes are periodic, every dof is an
     atom, every counted region offers STRESS, and the energy is their weighted sum. Under mpirun every rank runs the
-    same ASE script. The atoms need constraints where the interface's dofs are fixed.
+    same ASE script. The atoms need constraints where the interface's dofs are fixed. One evaluation serves for all that is asked at one
+    state, but for a stress that is asked for after the forces; where that has happened, the next state's forces bring it along.
 
     With ``follow=True`` the members change after the forces of a step have been given, and ASE's integrators use these for both half
     kicks, at the step's end and at the next one's beginning. Each change thus costs a velocity of ½ Δt (F_new − F_old)/m, an error of
@@ -176,6 +178,11 @@ class HybridCalculator(Calculator):
         n = model.interface.n_q
         if len(np.unique(self.dofs)) != len(self.dofs) or not np.isin(self.dofs, np.arange(n)).all():
             raise MultiscaleError(f"HybridCalculator needs distinct shared dofs between 0 and {n - 1} for its atoms")
+        if (continuum == "frozen" or len(self.dofs) == n) and model.coupler.constraint(model.interface) is not None:
+            raise MultiscaleError(
+                f"{type(model.coupler).__name__} ties atoms to nodes, which ASE's drivers do not know; use continuum='relaxed', so that "
+                "nodes follow, or the drivers of multiscale.drive"
+            )
         self.q = model.interface.reference.copy()
         self.implemented_properties = ["forces"]
         # A coupler that is not conservative has no energy; a zero in its place would mislead every optimiser.
@@ -185,6 +192,15 @@ class HybridCalculator(Calculator):
                 self.implemented_properties.append("stress")
         self._preconditioner: Preconditioner | None = None
         self._cell: Any = None
+        #: The evaluation at the atoms' present state; what regions have answered in it besides; and whether its stress was asked for.
+        self._last: Evaluation | None = None
+        self._heard: Mapping[str, Answer] = {}
+        self._stressed = False
+
+    def get_property(self, name: str, atoms: ase.Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """ASE's; where a stress is asked for, the next state's forces will bring one along."""
+        self._stressed = self._stressed or name == "stress"
+        return super().get_property(name, atoms, allow_calculation)
 
     def calculate(
         self,
@@ -200,21 +216,43 @@ class HybridCalculator(Calculator):
         self._follow(self.atoms)
         # One rank's positions for all: an optimiser's linear algebra may round differently elsewhere.
         self.q[self.dofs] = self.model.ranks.world.bcast(self.atoms.get_positions())
-        e = self._settle()
+        wanted = "stress" in properties or self._stressed
+        stress = wanted and "stress" in self.implemented_properties and bool(self.atoms.pbc.all())
+        known = None if system_changes else self._last
+        if known is None:
+            self._last, self._stressed = None, "stress" in properties
+        e = self._evaluate(stress) if known is None else known
+        self.results["forces"] = e.forces[self.dofs]
+        if e.energy is not None:
+            self.results["energy"] = self.results["free_energy"] = e.energy
+        if stress:
+            virial = self._virial(e)
+            if virial is not None:
+                self.results["stress"] = full_3x3_to_voigt_6_stress(virial / self.atoms.get_volume())
+        # A model whose members have changed is another one: what it was is of no use to what is asked next.
+        changed = self.follow and known is None and bool(self.model.update(self.q))
+        self._last = None if changed else e
+
+    def _evaluate(self, stress: bool) -> Evaluation:
+        """The model's state, where its members fit it; regions are asked for their stresses too where there is to be one."""
+        asking: Any = getattr(self.model, "asking", None)
+        self._heard = {}
+        if stress and asking is not None:
+            with asking(self.q, self._counted()) as self._heard:
+                e = self._settle()
+        else:
+            e = self._settle()
         if not self.follow and not self.model.fits(self.q):
             raise MultiscaleError(
                 "the core has come too close to the border of its cluster; give the model a cluster that covers the core along the whole "
                 "path, or let dynamics change it by HybridCalculator(follow=True)"
             )
-        self.results["forces"] = e.forces[self.dofs]
-        if e.energy is not None:
-            self.results["energy"] = self.results["free_energy"] = e.energy
-        if "stress" in properties and self.atoms.pbc.all():
-            virial = self._virial(e)
-            if virial is not None:
-                self.results["stress"] = full_3x3_to_voigt_6_stress(virial / self.atoms.get_volume())
-        if self.follow:
-            self.model.update(self.q)
+        return e
+
+    def _counted(self) -> dict[str, Query]:
+        """What of every counted region makes up the stress."""
+        counts = self.model.coupler.count(self.q, self.model.interface)
+        return {r: Query(Can.ENERGY | Can.STRESS | Can.FORCES, w) for r, w in counts.items()}
 
     def _settle(self) -> Evaluation:
         """The model's state at the atoms' positions, the other dofs relaxed or as they are."""
@@ -247,9 +285,8 @@ class HybridCalculator(Calculator):
     def _virial(self, e: Evaluation) -> Array | None:
         """Σ_r dE_r(w_r)/dε and what of the forces is not in that sum, eV; None if the energy is more than the sum of the E_r."""
         interface = self.model.interface
-        counts = self.model.coupler.count(self.q, interface)
-        want = Can.ENERGY | Can.STRESS | Can.FORCES
-        answers = self.model.ask(self.q, {r: Query(want, w) for r, w in counts.items()})
+        missing = {r: query for r, query in self._counted().items() if r not in self._heard}
+        answers = {**self._heard, **(self.model.ask(self.q, missing) if missing else {})}
         energy = sum(float(a["energy"]) for a in answers.values())
         if e.energy is None or abs(energy - e.energy) > 1e-9 * max(abs(energy), 1.0):
             return None
@@ -294,3 +331,30 @@ def atom_dofs(model: Model) -> IntArray:
     owned = [interface.embeddings[r].own for r, region in interface.regions.items() if region.discrete]
     found = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *owned]))
     return np.asarray(found[found >= 0], dtype=np.int64)
+
+
+def relax_atoms(atoms: ase.Atoms, fmax: float, steps: int, maxstep: float = 0.2) -> float:
+    """Move a few atoms to a minimum of their calculator's energy by BFGS; gives the energy there, eV.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        With a calculator; moved in place, constraints hold.
+    fmax, steps : float, int
+        Largest force allowed at the end, eV/Å, and most steps to take.
+    maxstep : float
+        Å; no atom moves farther in one step.
+
+    Raises
+    ------
+    MultiscaleError
+        If the force is still larger after the steps: what is not at a minimum has no property of it.
+    """
+    BFGS(atoms, logfile=None, maxstep=maxstep).run(fmax=fmax, steps=steps)
+    left = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+    if left >= fmax:
+        raise MultiscaleError(
+            f"{atoms.symbols} is not relaxed after {steps} steps: the largest force is {left:.3g} eV/Å, and {fmax} is needed; allow more "
+            "steps, start closer to the minimum, or look at the method's forces"
+        )
+    return float(atoms.get_potential_energy())

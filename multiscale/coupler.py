@@ -15,12 +15,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from .constraint import Constraint
 from .interface import Interface
 from .region import Answer, Can, Query
 from .types import Array
 
 #: The collective evaluation of regions: (q, {name: Query}) -> {name: Answer}, complete on every rank.
 Ask = Callable[[Array, Mapping[str, Query]], dict[str, Answer]]
+
+#: (name, weights) -> this rank's share of ∂²E_r/∂x² (3 n_dofs, 3 n_dofs) of a region, a ``scipy.sparse`` matrix.
+Stiffness = Callable[[str, Array | None], Any]
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,29 @@ class Coupler(ABC):
     @abstractmethod
     def evaluate(self, q: Array, interface: Interface, ask: Ask, prepared: Any) -> Evaluation:
         """Energy and forces at the shared positions q (n_q, 3), Å."""
+
+    def jacobian(self, q: Array, interface: Interface, stiffness: Stiffness, prepared: Any) -> Any:
+        """−∂F/∂q (3 n_q, 3 n_q), sparse: this rank's additive share, for Newton's method; not symmetric for methods without an energy.
+
+        Unless a method says otherwise Σ_r M_rᵀ K_r(w_r) M_r, which is exact for weighted energies with weights that belong to the
+        material; where weights move, the terms with their derivatives are left out.
+        """
+        total = 0
+        for r, w in interface.weights(q).items():
+            m = interface.embeddings[r].matrix
+            total = total + m.T @ stiffness(r, w) @ m
+        return total
+
+    def constraint(self, interface: Interface) -> Constraint | None:
+        """What ties dofs to one another, A q = b, constant; drivers keep to it, and the forces of :meth:`evaluate` know nothing of it.
+
+        Methods that wrap another pass on what that one says.
+        """
+        return None
+
+    def masses(self, interface: Interface) -> Array:
+        """Masses (n_q,), amu, with which the shared dofs move: by default the regions', weighed by their shares at the dofs."""
+        return interface.masses()
 
     def count(self, q: Array, interface: Interface) -> dict[str, Array]:
         """The weight (n_sites,) with which each region's sites are counted; the ledger adds them up."""

@@ -5,11 +5,12 @@ All are pure functions of the interface; whatever raises does so on every rank a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .types import MultiscaleError
+from .types import Array, MultiscaleError
 
 if TYPE_CHECKING:
     from .interface import Interface
@@ -57,3 +58,30 @@ def embeddings(interface: Interface) -> None:
                 f"the embedding of region '{name}' puts dof {int(off.argmax())} {off.max():.2f} Å away from the region's own "
                 "reference position; check the order of atoms and nodes"
             )
+
+
+def masses(interface: Interface, own: Mapping[str, Array], shares: Mapping[str, Array]) -> None:
+    """Refuse regions of atoms that share a dof and give it different masses: an isotope is one everywhere.
+
+    Parameters
+    ----------
+    interface : Interface
+    own, shares : mapping of region to (n_dofs,) array
+        amu, and the regions' shares at their dofs. Dofs that follow others, those of meshes and those without a mass (copies that
+        only serve a site) are left out.
+    """
+    names, known, giver = list(own), np.zeros(interface.n_q), np.full(interface.n_q, -1)
+    for number, name in enumerate(names):
+        if not interface.regions[name].discrete:
+            continue
+        dofs = interface.embeddings[name].own
+        rows = np.flatnonzero((dofs >= 0) & (shares[name] > 0) & (own[name] > 0))
+        dofs, m = dofs[rows], own[name][rows]
+        apart = np.flatnonzero((giver[dofs] >= 0) & (np.abs(m - known[dofs]) > 1e-6 * known[dofs]))
+        if len(apart):
+            k = int(dofs[apart[0]])
+            raise MultiscaleError(
+                f"regions '{names[giver[k]]}' and '{name}' share dof {k} and give it masses of {known[k]:g} and {m[apart[0]]:g} amu; "
+                "build both from atoms of the same masses"
+            )
+        known[dofs], giver[dofs] = m, number

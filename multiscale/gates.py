@@ -208,7 +208,8 @@ def overlapping(interface: Interface, q: Array, nearest: float = 0.5) -> None:
     for name, region in interface.regions.items():
         if not region.discrete:
             continue
-        x = interface.place(name, q)
+        # Sites, not dofs: neighbours that only serve a site (arms of a star) may be copies of one another.
+        x = region.sites(interface.place(name, q))
         pairs = cKDTree(x).query_pairs(nearest, output_type="ndarray")
         if len(pairs):
             i, j = (int(v) for v in pairs[0])

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from . import fit
+from .bridge import Bridge, between
 from .embedding import Embedding, select
 from .groups import Groups, subset_of
 from .overlay import Overlay
@@ -257,12 +258,28 @@ class Interface:
             self._subsets[prefix] = {subset: name for name, subset in found.items() if subset is not None}
         return dict(self._subsets[prefix])
 
-    def masses(self) -> Array:
-        """Lumped masses of the shared dofs (n_q,), amu: each region's masses, weighed by its share at its dofs."""
-        out = np.zeros(self.n_q)
+    def bridge(self, field: str) -> Bridge:
+        """Where particles and a field are both counted, each with dofs of its own; see :mod:`multiscale.bridge`."""
+        return between(self, field)
+
+    def masses(self, shares: Mapping[str, Array] | None = None) -> Array:
+        """Lumped masses of the shared dofs (n_q,), amu: each region's masses, weighed by its share at its dofs.
+
+        Parameters
+        ----------
+        shares : mapping of name to (n_dofs,) array, optional
+            Other shares of the sharing regions at their dofs.
+
+        Raises
+        ------
+        MultiscaleError
+            If two regions of atoms that share a dof give it different masses; a mesh's lumped mass is another matter.
+        """
+        out, own = np.zeros(self.n_q), {r: self.regions[r].masses() for r in self.shared}
+        shares = {r: self.dof_weights(r, self.reference) for r in self.shared} if shares is None else dict(shares)
+        fit.masses(self, own, shares)
         for name in self.shared:
-            m = self.regions[name].masses() * self.dof_weights(name, self.reference)
-            spread = abs(self.embeddings[name].matrix).T @ np.repeat(m, 3)
+            spread = abs(self.embeddings[name].matrix).T @ np.repeat(own[name] * shares[name], 3)
             out += spread.reshape(-1, 3).max(axis=1)
         return out
 

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
-from . import gates, registry
+from . import gates, lattice, registry
+from .besides import Besides
 from .coupler import Coupler, Evaluation
 from .interface import Interface
 from .ledger import Ledger, LedgerRow
@@ -80,9 +81,11 @@ class HybridModel:
         if interface.strict:
             gates.zones(interface)
             gates.surroundings(interface)
+            lattice.same(interface)
             gates.overlays(interface)
         self.wall = self.waiting = self.summing = self.assembling = 0.0
         self._inside = False
+        self._besides: Besides | None = None
         self.teams = self.ranks.teams(interface.regions)
         self._together("building the regions", self._bind)
         self.waiting = 0.0  # regions are built once: that is no part of what evaluations cost
@@ -123,6 +126,8 @@ class HybridModel:
         dict of name to Answer
             Complete answers (sums over ranks), the same on every rank.
         """
+        if self._besides is not None:
+            queries = self._besides.join(q, queries)
         places = {}
         for name, query in queries.items():
             if name not in self.interface.regions:
@@ -133,7 +138,22 @@ class HybridModel:
             self.interface.regions[name].check(places[name], query)
         with self._clocked():
             shares = self._together("evaluating", lambda: self._shares(places, queries))
-            return self._summed(shares, self._layout(queries))
+            answers = self._summed(shares, self._layout(queries))
+        if self._besides is not None:
+            self._besides.take(answers)
+        return answers
+
+    @contextmanager
+    def asking(self, q: Array, wanted: Mapping[str, Query]) -> Iterator[dict[str, Answer]]:
+        """Within it, what the coupler asks at q is asked along with ``wanted``, and answered here as it comes; the same on every rank.
+
+        Regions that the coupler asks with weights in no proportion to the wanted ones, or not at all, stay missing: ask for them.
+        """
+        self._besides = Besides(q, wanted)
+        try:
+            yield self._besides.answers
+        finally:
+            self._besides = None
 
     def _summed(self, shares: Mapping[str, Answer], layout: Layout) -> dict[str, Answer]:
         """Σ_ranks of the shares."""
@@ -177,6 +197,62 @@ class HybridModel:
         for piece in self._each(able, one).values():
             total = total + piece
         return total.tocsr()
+
+    def jacobian(self, q: Array) -> Any:
+        """−∂F/∂q of the coupler, *this rank's share*: sparse (3 n_q, 3 n_q), eV/Å²; the sum over ranks is the matrix; collective.
+
+        It is not gathered: a distributed solver adds the shares up row by row where they belong.
+
+        Raises
+        ------
+        MultiscaleError
+            If a region that the coupler evaluates has no STIFFNESS.
+        """
+        q = np.asarray(q, dtype=float)
+        regions = self.interface.regions
+        for name in self.coupler.required(self.interface):
+            if Can.STIFFNESS not in regions[name].can:
+                raise MultiscaleError(
+                    f"Newton's method needs STIFFNESS of region '{name}', which offers {regions[name].can.names()}"
+                    f"{regions[name].reserved()}; relax by forces alone (multiscale.drive.relax)"
+                )
+
+        wanted: list[tuple[str, Array | None]] = []
+
+        def note(name: str, weights: Array | None) -> Any:
+            wanted.append((name, weights))
+            return sp.csr_matrix((3 * regions[name].n_dofs,) * 2)
+
+        with self._clocked():
+            clock, waited = time.perf_counter(), self.waiting
+            # First to learn what the coupler asks for: regions are then asked in the order in which nobody waits for who has failed.
+            self._together(
+                "assembling the Jacobian", lambda: self.coupler.jacobian(q, self.interface, note, self._prepared)
+            )
+            given = self._together("assembling the Jacobian", lambda: self._stiffnesses(q, wanted))
+            answers = iter(given)
+            share = self._together(
+                "assembling the Jacobian",
+                lambda: self.coupler.jacobian(q, self.interface, lambda name, _: next(answers), self._prepared),
+            )
+            self.assembling += time.perf_counter() - clock - (self.waiting - waited)
+        return sp.csr_matrix(share)
+
+    def _stiffnesses(self, q: Array, wanted: Sequence[tuple[str, Array | None]]) -> list[Any]:
+        """This rank's shares of the regions' stiffness matrices, as they were asked for; empty ones of regions of other ranks."""
+        regions = self.interface.regions
+        asked: dict[str, list[int]] = {}
+        for k, (name, _) in enumerate(wanted):
+            asked.setdefault(name, []).append(k)
+        mine = self._each(
+            asked,
+            lambda name: [regions[name].stiffness(self.interface.place(name, q), wanted[k][1]) for k in asked[name]],
+        )
+        out = [sp.csr_matrix((3 * regions[name].n_dofs,) * 2) for name, _ in wanted]
+        for name, found in mine.items():
+            for k, matrix in zip(asked[name], found, strict=True):
+                out[k] = matrix
+        return out
 
     def ledger(self, q: Array) -> Ledger:
         """Matter, interface area and energy per region, and how often every piece of matter is counted."""

@@ -252,8 +252,21 @@ class NeighbourList:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3), dtype=np.int32)
         # One thread: the ranks already share the cores out, and vesin takes all of them by default.
         engine = vesin.NeighborList(cutoff=self.cutoff + self.skin, full_list=True, n_threads=1)
-        i, j, shift = engine.compute(x, self.cell, self.pbc, "ijS")
+        i, j, shift = engine.compute(x, *self._box(x), "ijS")
         return i.astype(np.int64), j.astype(np.int64), shift.astype(np.int32)
+
+    def _box(self, x: Array) -> tuple[Array, BoolArray]:
+        """The cell and periodic axes as vesin gets them.
+
+        It searches cells with open and periodic axes thirty times more slowly than others. With open axes made periodic, but longer than
+        the structure by more than the cutoff, the pairs are the same, and none of them has a shift along these axes.
+        """
+        if self.pbc.all() or not self.pbc.any():
+            return self.cell, self.pbc
+        inverse = np.linalg.inv(self.cell)
+        spread = np.ptp(x @ inverse, axis=0)
+        room = spread + 1.01 * (self.cutoff + self.skin) * np.linalg.norm(inverse, axis=0)
+        return np.where(self.pbc, 1.0, room)[:, None] * self.cell, np.ones(3, dtype=bool)
 
 
 def _distinct(shift: NDArray[np.int32]) -> tuple[IntArray, NDArray[np.int32]]:

@@ -14,8 +14,10 @@ from typing import Any, Protocol
 
 from .coupler import Coupler, Evaluation
 from .interface import Interface
+from .ledger import Ledger
 from .ranks import Ranks
 from .region import Answer, Query
+from .report import Report
 from .types import Array
 
 
@@ -49,6 +51,15 @@ class Model(Protocol):
 
     def stiffness(self, q: Array) -> Any:
         """A sparse matrix (3 n_q, 3 n_q), eV/Å², that preconditions."""
+
+    def jacobian(self, q: Array) -> Any:
+        """−∂F/∂q (3 n_q, 3 n_q), sparse, eV/Å²: this rank's additive share."""
+
+    def ledger(self, q: Array) -> Ledger:
+        """Matter, interface area and energy per region at q, and how often every piece of matter is counted."""
+
+    def report(self) -> Report:
+        """Where the time of the evaluations went, on all ranks."""
 
     def update(self, q: Array) -> str:
         """Adapt the members to the accepted state q; what changed, in words, or nothing."""

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .lattice import Lattice
 from .types import Array, BoolArray, MultiscaleError, Team
 
 
@@ -128,6 +129,8 @@ class Region(ABC):
         Å² of interface that each site is; zero for volume sites.
     discrete : bool
         True where sites are particles (atoms); False where they sample a field (quadrature points).
+    lattice : Lattice or None
+        The crystal that a field stands for, where it is known; the atoms it is joined to must be the same one.
     """
 
     can: Can = Can.NOTHING
@@ -138,6 +141,7 @@ class Region(ABC):
     matter: Array
     area: Array
     discrete: ClassVar[bool] = True
+    lattice: Lattice | None = None
     team: Team = Team()
 
     @property
@@ -177,6 +181,13 @@ class Region(ABC):
     @abstractmethod
     def reference(self) -> Array:
         """Reference positions of the region's dofs (n_dofs, 3), Å."""
+
+    def interpolation(self, points: Array) -> Any:
+        """The field at reference points (n, 3): sparse shape functions (n, n_dofs); regions of particles have none."""
+        raise MultiscaleError(
+            f"{type(self).__name__} has no field between its dofs; interpolate in regions of meshes only (discrete = False), and let those "
+            "that are to be bridged to atoms implement interpolation()"
+        )
 
     def distances(self, x: Array, k: int) -> Array:
         """Distance (n_sites,) in Å from every site to dof ``k``; regions with a periodic cell take the nearest image."""

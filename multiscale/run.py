@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from .expect import Expect
 from .model import HybridModel
 from .output import plain, write_atoms
+from .protocol import Model
 from .ranks import World, device
 from .record import Record
 from .screen import Screen
@@ -52,7 +53,7 @@ class Run:
         self.out, self.world, self.first = out, world, world.rank == 0
         # Some launchers give every rank a terminal of its own, which is not the user's.
         self.screen = Screen(silent=silent or not self.first, plain=world.size > 1)
-        self._reported: list[HybridModel] = []
+        self._reported: list[Model] = []
         self._record = Record(out / "result.json", title, size, world.size, expectations, writes=self.first)
 
     def record(self, name: str, value: Any, unit: str = "") -> None:
@@ -85,7 +86,7 @@ class Run:
         for name, spent in seconds.items():
             kept[name] = kept.get(name, 0.0) + float(spent)
 
-    def report(self, model: HybridModel, name: str = "model") -> None:
+    def report(self, model: Model, name: str = "model") -> None:
         """Print where a model's time went, and enter it as ``reports[name]``; collective.
 
         What a case has built is reported in the end without being asked for.

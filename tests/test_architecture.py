@@ -26,7 +26,7 @@ DOORS = {
     ),
     "mpi4py": ("multiscale/ranks.py", "multiscale/continuum/dolfinx_compat.py"),
     "dolfinx": FEM,
-    "petsc4py": FEM,
+    "petsc4py": (*FEM, "multiscale/drive/linear.py"),
     "ufl": FEM,
     "basix": FEM,
     "ffcx": FEM,

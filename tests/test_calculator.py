@@ -16,12 +16,13 @@ from ase.optimize import BFGS, FIRE
 from couplers import AdaptivePartitioning, EnergyBlend, ForceBlend, GhostCorrected, SiteSubtractive
 from multiscale import HybridModel, Interface, Nested, Overlay, Sphere
 from multiscale.adaptive import subset_regions
-from multiscale.calculator import HybridCalculator, RegionCalculator, atom_dofs
+from multiscale.besides import Besides, _factor
+from multiscale.calculator import HybridCalculator, RegionCalculator, atom_dofs, relax_atoms
 from multiscale.drive import relax, verlet
 from multiscale.embedding import select
 from multiscale.groups import Groups
 from multiscale.models import StillingerWeber
-from multiscale.region import Query
+from multiscale.region import Answer, Can, Query
 from multiscale.regions.chain import ChainElements, ChainRegion
 from multiscale.regions.ml import MLRegion
 from multiscale.shapes import Slab, SmoothUnion
@@ -197,7 +198,7 @@ def laid_over(regions, overlays, coupler):
     return HybridModel(Interface(SILICON.positions, regions, Nested([], rest="low"), overlays=overlays), coupler)
 
 
-@pytest.mark.parametrize(
+each_kind = pytest.mark.parametrize(
     "make",
     [
         mixed,
@@ -208,6 +209,9 @@ def laid_over(regions, overlays, coupler):
     ],
     ids=["material", "laboratory", "seeds", "site-wise, riding", "subsets, riding"],
 )
+
+
+@each_kind
 def test_stress_is_the_strain_derivative(make):
     """The weights of the material stay at their atoms, those of the laboratory do not, and those that ride strain with the atoms."""
     atoms = rattled(0.05)
@@ -226,6 +230,80 @@ def test_stress_is_the_strain_derivative(make):
             strained = Interface(known.reference, regions, known.partition, overlays=known.overlays)
             ends.append(HybridModel(strained, model.coupler).evaluate(q).energy)
         assert stress[i, j] == pytest.approx((ends[0] - ends[1]) / 2e-5 / atoms.get_volume(), abs=1e-7)
+
+
+def asked(model):
+    """How often the model was evaluated, and each region that was asked at all."""
+    return model.evaluations, {calls for calls in model.calls.values() if calls}
+
+
+@each_kind
+def test_one_evaluation_serves_for_all_that_is_asked_at_one_state(make):
+    """Whichever is asked first, once it is known that stresses are wanted; and nobody pays for one that is not."""
+    atoms, model, before = rattled(0.05), make(), np.random.default_rng(2)
+    atoms.calc = HybridCalculator(model)
+    stresses = [atoms.get_stress()]
+    forces, energy = atoms.get_forces(), atoms.get_potential_energy()
+    assert asked(model) == (1, {1}) and model.evaluate(atoms.positions).energy == pytest.approx(energy, abs=1e-12)
+    assert np.abs(model.evaluate(atoms.positions).forces - forces).max() < 1e-12 and asked(model) == (3, {3})
+    # After a stress the next state's forces bring one along, and that of the one after it only if it was asked for.
+    atoms.positions += before.uniform(-1e-3, 1e-3, atoms.positions.shape)
+    atoms.get_forces()
+    stresses.append(atoms.get_stress())
+    assert asked(model) == (4, {4})
+    for brought in (True, False):
+        atoms.positions += before.uniform(-1e-3, 1e-3, atoms.positions.shape)
+        atoms.get_potential_energy()
+        assert ("stress" in atoms.calc.results) == brought
+    assert asked(model) == (6, {6})
+    # One that comes unexpectedly costs the regions a second question, but no second evaluation.
+    stresses.append(atoms.get_stress())
+    assert asked(model) == (6, {7})
+    # The same as from a calculator that was never asked before, by a model that answers one question at a time.
+    alone = atoms.copy()
+    alone.calc = HybridCalculator(OneByOne(make()))
+    assert np.abs(alone.get_stress() - stresses[-1]).max() < 1e-12 < 1e-6 < np.abs(stresses[1] - stresses[0]).max()
+
+
+class OneByOne:
+    """A model that knows of no questions besides."""
+
+    def __init__(self, model):
+        self._inner = model
+
+    def __getattr__(self, name):
+        if name == "asking":
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
+def test_a_failed_evaluation_is_not_what_the_next_question_is_answered_from(monkeypatch):
+    atoms, model = rattled(0.05), mixed()
+    atoms.calc = HybridCalculator(model)
+    atoms.get_forces()
+    atoms.positions[3] += 0.01
+
+    def fail(q):
+        raise MultiscaleError("no luck")
+
+    monkeypatch.setattr(model, "evaluate", fail)
+    for ask in (atoms.get_forces, atoms.get_stress, atoms.get_forces):
+        with pytest.raises(MultiscaleError, match="no luck"):
+            ask()
+
+
+def test_weights_in_no_proportion_are_asked_for_apart():
+    w = np.array([0.0, 0.5, 1.0])
+    assert _factor(w, w) == 1.0 == _factor(None, None) and _factor(w, -0.3 * w) == pytest.approx(-0.3)
+    assert _factor(None, np.full(3, 0.7)) == pytest.approx(0.7) and _factor(np.full(3, 0.5), None) == pytest.approx(2.0)
+    assert _factor(w, w + 1e-6) is None and _factor(np.zeros(3), w) is None and _factor(w, np.zeros(3)) == 0.0
+    besides = Besides(np.zeros((3, 3)), {"a": Query(Can.STRESS, -w), "b": Query(Can.STRESS, w)})
+    queries = {"a": Query(Can.ENERGY, w), "b": Query(Can.ENERGY), "c": Query(Can.ENERGY)}
+    joined = besides.join(np.zeros((3, 3)), queries)
+    assert [query.want for query in joined.values()] == [Can.ENERGY | Can.STRESS, Can.ENERGY, Can.ENERGY]
+    besides.take({"a": Answer(energy=2.0, stress=np.eye(3)), "b": Answer(energy=1.0), "c": Answer(energy=1.0)})
+    assert besides.answers.keys() == {"a"} and besides.answers["a"].energy == -2.0
+    assert besides.join(np.ones((3, 3)), queries) is queries
 
 
 def test_what_does_not_exist_is_refused():
@@ -304,3 +382,19 @@ def test_atoms_that_come_in_another_cell_than_the_region_has():
     bare = Atoms("Si8", atoms.positions)
     bare.calc = RegionCalculator(region)
     assert bare.get_potential_energy() == pytest.approx(8 * -4.3366, abs=1e-3)
+
+
+def test_a_few_atoms_are_relaxed_or_refused():
+    """In place, constraints held, no step longer than allowed."""
+    cluster = rattled(0.1)
+    cluster.calc = RegionCalculator(MLRegion(StillingerWeber(), cluster))
+    start = cluster.positions.copy()
+    cluster.set_constraint(FixAtoms([0]))
+    with pytest.raises(
+        MultiscaleError, match=r"Si64 is not relaxed after 1 steps: .* eV/Å, and 0.001 is needed; allow more steps"
+    ):
+        relax_atoms(cluster, 1e-3, 1, maxstep=0.01)
+    moved = np.linalg.norm(cluster.positions - start, axis=1)
+    assert moved.max() == pytest.approx(0.01, rel=1e-6) and moved[0] == 0.0
+    assert relax_atoms(cluster, 1e-3, 100) == pytest.approx(64 * -4.3366, abs=1e-3)
+    assert np.array_equal(cluster.positions[0], start[0])

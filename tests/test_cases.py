@@ -29,6 +29,14 @@ def test_moving_regions(name, judged, tmp_path):
     assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 
+def test_wave_transmission(tmp_path):
+    """Two wavelengths: one that the mesh carries and one that it does not; the others take the case's other sizes."""
+    found = catalogue.load(CARDS["wave_transmission"].script).run("tiny", tmp_path, silent=True)
+    assert [name for name, q in found["quantities"].items() if q["ok"] is False] == []
+    assert sum(q["ok"] is True for q in found["quantities"].values()) >= 15
+    assert all((tmp_path / f"{p}.png").stat().st_size > 10_000 for p in ("wave_transmission", "crossings", "balance"))
+
+
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_benchmarks_run_through(name, tmp_path):
     pytest.importorskip("multiscale.continuum.laws", exc_type=ImportError)  # needs DOLFINx

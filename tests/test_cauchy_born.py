@@ -257,7 +257,7 @@ def mesh(request):
 
 def test_region(mesh, law):
     """Forces, products and stiffness against differences; site energies add up with random weights."""
-    region = ContinuumRegion(mesh, law, site_volume=20.0)
+    region = ContinuumRegion(mesh, law, site_volume=law.site_volume)
     rng = np.random.default_rng(0)
     x = mesh.nodes + 0.3 * rng.standard_normal(mesh.nodes.shape)
     w, v = rng.random(region.n_sites), rng.standard_normal(x.shape)
@@ -272,7 +272,7 @@ def test_region(mesh, law):
 
 def test_equilibrium_of_the_mesh(mesh, law):
     """Newton's method through the external operator: prescribed homogeneous boundary values give a homogeneous state."""
-    region = ContinuumRegion(mesh, law, site_volume=20.0)
+    region = ContinuumRegion(mesh, law, site_volume=law.site_volume)
     g = np.zeros((3, 3))
     g[: mesh.dim, : mesh.dim] = strains(1, 0.02, 11)[0][: mesh.dim, : mesh.dim]
     x = mesh.nodes @ (np.eye(3) + g).T

@@ -171,7 +171,7 @@ def test_a_planted_heating_is_measured():
     class Heated:
         def __init__(self, inner):
             self.inner, self.interface, self.velocity = inner, inner.interface, np.zeros_like(X)
-            self.update = inner.update
+            self.update, self.coupler = inner.update, inner.coupler
 
         def evaluate(self, q):
             e = self.inner.evaluate(q)

@@ -1,7 +1,4 @@
-"""Clusters that follow their core: members, booked energy, momentum, restart, and what is refused.
-
-A pulse runs through a chain of Morse bonds; the stretched bonds are the core of a stiffer model.
-"""
+"""Clusters that follow their core: members, booked energy, momentum, restart, and what is refused."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from pulses import HIGH, LOW, START, A, M, N, X, around, built, following, plain, pulse, strained, total, trajectory
 
 from couplers import EnergyBlend, ForceMixing, GhostCorrected, Subtractive
 from multiscale import HybridModel, Interface, Nested, Overlay, Ranks, Sphere
@@ -17,68 +15,13 @@ from multiscale.checkpoint import Checkpoint, load, save
 from multiscale.drive import Follow, Within, agree, relax, verlet, watch
 from multiscale.drive import load as raise_load
 from multiscale.embedding import select
-from multiscale.regions.chain import ChainRegion, MorsePair
+from multiscale.ranks import World
+from multiscale.regions.chain import ChainRegion
+from multiscale.run import Run
 from multiscale.shapes import SmoothUnion
 from multiscale.testing.problems import moving
 from multiscale.testing.threads import on_ranks
 from multiscale.types import MultiscaleError
-
-N = 96
-A = MorsePair().equilibrium()
-X = np.zeros((N, 3))
-X[:, 0] = A * np.arange(N)
-M = np.ones(N)
-LOW, HIGH = MorsePair(), MorsePair(alpha=4.4, depth=1.1)
-
-
-def pulse(height=0.8, width=3.0, at=20):
-    v = np.zeros((N, 3))
-    v[:, 0] = height * np.exp(-(((np.arange(N) - at) / width) ** 2))
-    return v
-
-
-def strained(q, threshold=0.03):
-    """The atoms at both ends of strained bonds."""
-    bad = np.abs(np.diff(q[:, 0]) - A) > threshold
-    return np.append(bad, False) | np.append(False, bad)
-
-
-def built(ranks=None):
-    def build(q, members):
-        place = select(members, N)
-        regions = {
-            "all": ChainRegion(X, LOW),
-            "qm": (ChainRegion(X[members], HIGH), place),
-            "ml_qm": (ChainRegion(X[members], LOW), place),
-        }
-        return HybridModel(Interface(X, regions, Nested([], rest="all")), Subtractive(), ranks or Ranks())
-
-    return build
-
-
-def plain(q):
-    return HybridModel(Interface(X, {"all": ChainRegion(X, LOW)}, Nested([], rest="all")), EnergyBlend())
-
-
-def around(q, place):
-    """A core of a few atoms around a place."""
-    return np.abs(q[:, 0] - place * A) < 2.5 * A
-
-
-START = X.copy()
-START[40, 0] += 0.1
-
-
-def following(core=strained, q=START, kind=Follow, ranks=None, **more):
-    return kind(built(ranks), core, q, inner=3.5 * A, outer=6.5 * A, ranks=ranks, **more)
-
-
-def total(step):
-    return step.energy + 0.5 * float(M @ (step.velocities**2).sum(axis=1))
-
-
-def trajectory(model, q=START, steps=300, dt=0.01, v=None):
-    return list(verlet(model, q, pulse(at=40) if v is None else v, dt=dt, steps=steps, masses=M))
 
 
 class Unbooked(Follow):
@@ -351,6 +294,25 @@ def test_a_rejected_load_step_takes_its_members_back():
     assert len(seen) == 1 and 40 in seen[0] and model.changes
 
 
+def test_its_ledger_adds_up_and_its_report_is_the_present_models(tmp_path):
+    """What is booked is a row; times and calls are those since the members were chosen; a case can report it by name."""
+    model = following()
+    steps = trajectory(model, steps=150)
+    q = steps[-1].q
+    ledger, e = model.ledger(q), model.evaluate(q)
+    rows = {row.region: row for row in ledger.rows}
+    assert model.changes and rows["booked"].energy == model.booked != 0.0
+    assert ledger.energy == e.energy and sum(row.energy for row in ledger.rows) == pytest.approx(e.energy, abs=1e-11)
+    assert ledger.matter == pytest.approx(N, abs=1e-9) and ledger.coverage == pytest.approx((1.0, 1.0), abs=1e-12)
+    found = model.report()
+    assert found.evaluations == model.model.evaluations < model.evaluations
+    assert {row.region: row.calls for row in found.regions}["qm"] == found.evaluations
+    run = Run("followed", "small", {}, tmp_path, World(), silent=True)
+    run.report(model, "followed")
+    run.report_all(model)
+    assert list(run.finish()["reports"]) == ["followed"]
+
+
 def test_images_of_different_members_do_not_compare():
     a, b = following(), following(core=lambda q: around(q, 60.0), q=X)
     agree([a, following()])
@@ -429,6 +391,8 @@ def test_methods_without_an_energy_follow_without_booking():
     steps = trajectory(model, steps=200)
     assert steps[-1].energy is None and model.changes and model.booked == 0.0
     assert all(c.jump is None for c in model.changes)
+    ledger = model.ledger(START)
+    assert ledger.energy is None and "booked" not in {row.region for row in ledger.rows}
 
 
 def test_the_members_of_a_ring_are_found_across_its_ends():

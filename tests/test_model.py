@@ -184,3 +184,29 @@ def test_what_is_done_with_the_weights_changes_nothing(problem):
     for w in interface.weights(q).values():
         w *= 0.5
     assert all(np.array_equal(w, kept[r]) for r, w in interface.weights(q).items())
+
+
+def test_two_masses_of_one_atom_are_refused():
+    """Where both regions weigh something; a mesh may lump other masses, and an atom that one of them does not count any."""
+
+    class Isotopes(ChainRegion):
+        heavy: tuple[int, ...] = ()
+
+        def masses(self):
+            return np.where(np.isin(np.arange(N), self.heavy), 2.0, 1.0)
+
+    def masses(heavy, rest=ChainRegion):
+        regions = {"some": Isotopes(Q), "others": rest(Q)}
+        regions["some"].heavy = heavy
+        partition = Nested([("some", Slab((N / 2, 0, 0), (1, 0, 0), 6.0), 6.0)], rest="others")
+        return Interface(Q, regions, partition).masses()
+
+    # Both weigh something between 6 and 12 Å from the middle: atoms 9 to 13 and 27 to 31.
+    with pytest.raises(
+        MultiscaleError, match="'some' and 'others' share dof 10 and give it masses of 2 and 1 amu; build"
+    ):
+        masses((10, 30))
+    assert masses((20,)) == pytest.approx(np.where(np.arange(N) == 20, 2.0, 1.0))
+    assert masses((2,)) == pytest.approx(1.0)
+    blended = masses((10, 30), ChainElements)
+    assert 1.0 < blended[10] < 2.0 and blended[20] == pytest.approx(1.0)

@@ -34,7 +34,7 @@ def test_pytest_examines_it_with_the_others(installed):
     """``pytest --pyargs multiscale.testing`` picks it up without being told."""
     wanted = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", "multiscale.testing", "-k", NAME]
     done = python(wanted, installed)
-    assert done.returncode == 0 and "11 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "12 passed" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from outside import EXAMPLES, ROOT, python
+from processes import mpi
 
 from multiscale import registry
 
@@ -26,6 +28,25 @@ def test_examples_print_what_the_page_shows(script, page):
     done = python([str(EXAMPLES / script)])
     assert done.returncode == 0, done.stderr
     assert without_digits(done.stdout) in [without_digits(b) for b in blocks(page, "text")]
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="no mpirun here")
+def test_the_example_of_teams_prints_tables_as_the_page_shows_them():
+    """On a smaller crystal: the same heads, regions and sentences, whatever the numbers are."""
+    pytest.importorskip("tblite")
+    done = mpi(2, str(EXAMPLES / "teams.py"), "2", timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    shown = "\n".join(b for b in blocks("docs/running.md", "text") if b.startswith("region  ") or "s in the model" in b)
+
+    def words(text: str) -> list[str]:
+        """Lines without numbers and devices; those of single teams depend on the ranks that were proposed."""
+        bare = (re.sub(r"\(.*\)|: nothing to gain", "", line).split() for line in text.splitlines())
+        lines = [" ".join(w for w in line if not re.search(r"\d", w)) for line in bare]
+        return [line for line in lines if re.match(r"region|team|slowest|stiffness|coupler|sum|s in the model", line)]
+
+    assert len(words(shown)) == 14 and words(done.stdout) == words(shown)
+    for name in ("ml", "qm"):
+        assert len(re.findall(rf"^{name} +[\d.-]+ ", done.stdout, re.MULTILINE)) == 3, name
 
 
 def test_the_readme_shows_the_example():

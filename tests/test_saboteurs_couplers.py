@@ -11,6 +11,7 @@ import pytest
 
 from couplers import (
     AdaptivePartitioning,
+    BridgingDomain,
     EnergyBlend,
     ForceBlend,
     ForceMixing,
@@ -19,6 +20,7 @@ from couplers import (
     SiteSubtractive,
     Subtractive,
 )
+from multiscale.constraint import Constraint
 from multiscale.coupler import Claims, Evaluation
 from multiscale.region import Can, Query
 from multiscale.testing.checks import CHECKS
@@ -204,6 +206,37 @@ class EqualParts(ForceMixing):
         return replace(mixed, forces=mixed.forces - within[:, None] * net / within.sum())
 
 
+class LeaningTies(BridgingDomain):
+    """Ties atoms to 99 % of what the nodes do, so that its reactions push the body."""
+
+    def constraint(self, interface):
+        bridge = interface.bridge("fem")
+        return Constraint.of([0.99 * bridge.shape[:, :] + (bridge.pointwise() - bridge.shape)], interface.reference)
+
+
+class WholeMasses(BridgingDomain):
+    """Lets atoms and nodes have all of their masses where they share the matter."""
+
+    def masses(self, interface):
+        return interface.masses({r: np.ones(interface.regions[r].n_dofs) for r in interface.shared})
+
+
+@dataclass(frozen=True, eq=False)
+class Slack(Constraint):
+    """Says that its multipliers are exact, and lumps them."""
+
+    def held(self, inverse_masses):
+        return replace(Constraint(self.matrix, self.value), lumped=True).held(inverse_masses)
+
+
+class SlackTies(BridgingDomain):
+    """Loses energy under a constraint that says it does not."""
+
+    def constraint(self, interface):
+        exact = super().constraint(interface)
+        return None if exact is None else Slack(exact.matrix, exact.value)
+
+
 SABOTEURS = [
     ("gradient", NoWeightForce),
     ("gradient", OnePercentForce),
@@ -232,6 +265,9 @@ SABOTEURS = [
     ("continuity", LeadingSubset),
     ("momentum", lambda: DropsCorrection(conserve_momentum=True)),
     ("continuity", lambda: EqualParts(conserve_momentum=True)),
+    ("constraint", LeaningTies),
+    ("constraint", WholeMasses),
+    ("constraint", SlackTies),
 ]
 
 

@@ -11,9 +11,9 @@ import pytest
 from ase import Atoms
 from ase.io import read
 from processes import ROOT
+from pulses import START, following, trajectory
 from scipy.spatial.transform import Rotation
 from scipy.special import erfc
-from test_follow import START, following, trajectory
 
 from couplers import AdaptivePartitioning
 from multiscale import HybridModel, catalogue
@@ -192,6 +192,13 @@ def test_images_change_their_members_as_the_model_inside_does(water_box):
     again.restore(imaged.snapshot())
     assert again.membership == imaged.membership == bare.membership
     assert again.evaluate(far - shift).energy == pytest.approx(bare.evaluate(far).energy, rel=1e-12)
+
+
+def test_images_report_and_account_as_the_model_inside_does(water_box):
+    Imaged = type(water_box[1].Box.read(64).all_cheap(water_box[1].Box.read(64).start.positions))
+    bare, shift = following(), np.array([[0.0, 3.0, 0.0]])
+    imaged = Imaged(bare, shift)
+    assert imaged.ledger(START - shift) == bare.ledger(START) and imaged.report().evaluations == bare.model.evaluations
 
 
 def test_adaptive_water_is_restored(water_box):

@@ -70,7 +70,7 @@ class SpeedParallelML(Case):
             "apart": False, "rounds": 1, "repeats": 1, "seconds": 0.05, "walk": 50, "few_steps": 50,
         },
         "small": COMMON | {"classical": (1e3, 1e4, 1e5), "rounds": 5, "repeats": 3, "seconds": 2.0},
-        "full": COMMON | {"classical": (1e3, 1e4, 1e5, 1e6), "rounds": 11, "repeats": 5, "seconds": 4.0},
+        "full": COMMON | {"classical": (1e3, 1e4, 1e5, 1e6), "rounds": 5, "repeats": 3, "seconds": 2.0},
     }  # fmt: skip
     expectations = FASTER + SMALL_OVERHEAD + TWICE + LINEAR
     citations = (

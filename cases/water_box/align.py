@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.optimize import BFGS
 from box import Box
 
 from multiscale import Query
-from multiscale.calculator import RegionCalculator
-from multiscale.types import MultiscaleError
+from multiscale.calculator import RegionCalculator, relax_atoms
 
 
 @dataclass(frozen=True)
@@ -55,14 +53,7 @@ def relaxed(region: Any, atoms: Atoms, steps: int = 200) -> float:
     """The least energy of a small cluster, eV; raises MultiscaleError if it is not found."""
     atoms = atoms.copy()
     atoms.calc = RegionCalculator(region)
-    BFGS(atoms, logfile=None, maxstep=0.05).run(fmax=1e-3, steps=steps)
-    left = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
-    if left >= 1e-3:
-        raise MultiscaleError(
-            f"{atoms.symbols} is not relaxed after {steps} steps: the largest force is {left:.3g} eV/Å, and 0.001 is needed; start closer "
-            "to the minimum or calculate more accurately"
-        )
-    return float(atoms.get_potential_energy())
+    return relax_atoms(atoms, 1e-3, steps, maxstep=0.05)
 
 
 def measure(box: Box, radius: float, width: float, centres: int) -> Zeros:

@@ -55,6 +55,14 @@ class Imaged:
         """The model's."""
         return self.model.stiffness(q + self.shift)
 
+    def ledger(self, q: Array) -> Any:
+        """The model's."""
+        return self.model.ledger(q + self.shift)
+
+    def report(self) -> Any:
+        """The model's."""
+        return self.model.report()
+
     def update(self, q: Array) -> str:
         """Of the model."""
         return self.model.update(q + self.shift)

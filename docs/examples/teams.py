@@ -1,7 +1,9 @@
 """Shares of ranks, measured and proposed, and where the time went: a quantum core in silicon. A minute on two busy cores.
 
-scripts/mpi.sh 2 docs/examples/teams.py
+scripts/mpi.sh 2 docs/examples/teams.py [cells along an axis, 4 unless given]
 """
+
+import sys
 
 import ase
 import numpy as np
@@ -14,14 +16,15 @@ from multiscale.ranks import world
 from multiscale.regions import MLRegion, QMRegion
 from multiscale.regions.carve import carve
 
-atoms = bulk("Si", a=5.43095, cubic=True) * (4, 4, 4)
+cells = int(sys.argv[1]) if len(sys.argv) > 1 else 4
+atoms = bulk("Si", a=5.43095, cubic=True) * (cells, cells, cells)
 x, cell = atoms.positions, atoms.cell.array
 middle = int(np.linalg.norm(x - x.mean(axis=0), axis=1).argmin())
 cluster = carve(atoms.get_chemical_symbols(), x, cell, True, [middle], hops=1)
 
 
 def hybrid(ranks: Ranks | None = None) -> HybridModel:
-    """512 atoms by the shipped potential; the force on one of them by GFN1-xTB, with a buffer of one bond."""
+    """All atoms (512 unless told otherwise) by the shipped potential; the force on one of them by GFN1-xTB, with a buffer of one bond."""
     quantum = QMRegion(ase.Atoms(cluster.all_symbols, cluster.positions(x, cell)), link_atoms=cluster.link_atoms)
     regions = {"ml": MLRegion(default_potential(), atoms), "qm": (quantum, cluster.embedding(cell, len(atoms)))}
     core = {"qm": Overlay(Sphere(tuple(x[middle]), 1.0), 1.0)}

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..lattice import Lattice
 from ..models.base import SiteModel
 from ..models.crystal import Crystal
 from ..types import GPA_PER_EV_A3, Array, IntArray, MultiscaleError
@@ -92,7 +93,13 @@ class CauchyBorn(SampledLaw):
     ) -> None:
         self.crystal = Crystal(model, cell, symbols, positions, pbc)
         self.tolerance = tolerance
+        self.lattice = Lattice(self.crystal.cell, self.crystal.X, self.crystal.pbc)
         self._last: _State | None = None
+
+    @property
+    def site_volume(self) -> float:
+        """Å³ of the undeformed crystal per atom."""
+        return self.crystal.volume / self.crystal.n_basis
 
     # -- the law ------------------------------------------------------------------------------------------------
 

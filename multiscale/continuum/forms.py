@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from ..types import Array, BoolArray, IntArray, MultiscaleError, Team
 from . import dolfinx_compat as fx
@@ -126,6 +127,27 @@ class DistributedForms:
         form = self._action
         self.terms.refresh(2)
         return self._scatter(fx.assemble_local(self._vector, form))
+
+    def stiffness(self) -> sp.csr_matrix:
+        """Share of ∂²E/∂u² (3 n_nodes, 3 n_nodes): the rows that this rank owns; eV/Å², per Å of thickness in a plane. Collective."""
+        n, dim = len(self.mesh.nodes), self.mesh.dim
+        if self.team.comm is None and not len(self.cells):
+            return sp.csr_matrix((3 * n, 3 * n))
+        e = self._equilibrium
+        matrix = e.assembled()
+        first, columns, values = matrix.getValuesCSR()
+        start = matrix.getOwnershipRange()[0]
+        nodes = self._global_nodes
+        # Component k of a node is scalar row dim·dof + k on their side and 3·node + k on ours.
+        ours = 3 * nodes[np.arange(dim * len(nodes)) // dim] + np.arange(dim * len(nodes)) % dim
+        rows = np.repeat(ours[start : start + len(first) - 1], np.diff(first))
+        return sp.csr_matrix((values, (rows, ours[columns])), shape=(3 * n, 3 * n))
+
+    @cached_property
+    def _global_nodes(self) -> IntArray:
+        """The input node of every dof in DOLFINx's global order."""
+        mine = self.node_of_dof[: self.space.dofmap.index_map.size_local]
+        return mine if self.team.comm is None else np.concatenate(self.team.comm.allgather(mine))
 
     def tangent(self) -> Array:
         """∂²W/∂H_iJ∂H_kL (owned cells, nq, dim, dim, dim, dim), eV/Å³."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..lattice import Lattice
 from ..types import GPA_PER_EV_A3, Array, MultiscaleError
 from . import dolfinx_compat as fx
 from .voigt import PAIRS, embed, strain_vector, stress_matrix, voigt_stiffness
@@ -28,9 +29,12 @@ class Law(ABC):
     ----------
     linear : bool
         Whether P is linear in H (up to a constant), so that one linear solve finds equilibrium.
+    lattice : Lattice or None
+        The reference crystal, of laws that come from one.
     """
 
     linear: bool = False
+    lattice: Lattice | None = None
 
     @abstractmethod
     def density(self, gradient: Array) -> Array:

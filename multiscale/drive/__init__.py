@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from ..lazy import lazy
 from .dynamics import langevin, verlet
+from .friction import FineFriction, Friction
 from .load import load
 from .precondition import Preconditioner, precondition
 from .relax import relax
-from .shadow import EnergyRecord, drift, record_energy
+from .shadow import EnergyRecord, drift, leapfrog_energy, record_energy
 from .step import Step
 from .thermal import kinetic_energy, kinetic_temperature, thermal_velocities
 from .watch import watch
@@ -17,11 +18,14 @@ from .work import VirtualWork, virtual_work
 
 if TYPE_CHECKING:
     from .follow import Change, Follow, Within, agree
+    from .monolithic import newton, staggered
 
 __all__ = [
     "Change",
     "EnergyRecord",
+    "FineFriction",
     "Follow",
+    "Friction",
     "Preconditioner",
     "Step",
     "VirtualWork",
@@ -31,15 +35,22 @@ __all__ = [
     "kinetic_energy",
     "kinetic_temperature",
     "langevin",
+    "leapfrog_energy",
     "load",
+    "newton",
     "precondition",
     "record_energy",
     "relax",
+    "staggered",
     "thermal_velocities",
     "verlet",
     "virtual_work",
     "watch",
 ]
 
-# Following needs neighbour lists, which relaxing a chain does not.
-__getattr__, __dir__ = lazy(__name__, dict.fromkeys(("Change", "Follow", "Within", "agree"), ".follow"))
+# Following needs neighbour lists and Newton's method PETSc, which relaxing a chain does not.
+__getattr__, __dir__ = lazy(
+    __name__,
+    dict.fromkeys(("Change", "Follow", "Within", "agree"), ".follow")
+    | dict.fromkeys(("newton", "staggered"), ".monolithic"),
+)

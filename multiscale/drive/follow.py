@@ -25,10 +25,12 @@ from scipy.spatial import cKDTree
 
 from ..coupler import Coupler, Evaluation
 from ..interface import Interface
+from ..ledger import Ledger, LedgerRow
 from ..protocol import Model
 from ..ranks import Ranks
 from ..region import Answer, Query
 from ..regions.cover import periodic_images
+from ..report import Report
 from ..shapes import Shape
 from ..types import Array, BoolArray, IntArray, MultiscaleError
 
@@ -213,6 +215,22 @@ class Follow:
     def stiffness(self, q: Array) -> object:
         """The present model's."""
         return self._model.stiffness(q)
+
+    def ledger(self, q: Array) -> Ledger:
+        """The present model's, with what is booked as a row of its own, so that the rows add up to the energy of :meth:`evaluate`."""
+        ledger = self._model.ledger(q)
+        if ledger.energy is None:
+            return ledger
+        row = LedgerRow("booked", 0.0, 0.0, self.booked)
+        return replace(ledger, rows=(*ledger.rows, row), energy=ledger.energy + self.booked)
+
+    def report(self) -> Report:
+        """Where the time of the present model went: since its members were chosen, those before it not included; collective."""
+        return self._model.report()
+
+    def jacobian(self, q: Array) -> object:
+        """The present model's."""
+        return self._model.jacobian(q)
 
     # -- members -----------------------------------------------------------------------------------------------
 

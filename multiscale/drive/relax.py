@@ -5,6 +5,9 @@
 
 Both start from the same factorised stiffness (:mod:`multiscale.drive.precondition`), so that a step of length one is nearly a
 Newton step. One evaluation of the model per step is the rule.
+
+Where the coupler ties dofs together, A q = b, forces are those with the constraint's reactions, F − Aᵀ(AAᵀ)⁻¹A F, and steps keep A q: both
+methods then move in the constraint's null space and do not know it.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..constraint import Multipliers, held
 from ..coupler import Evaluation
 from ..protocol import Model
 from ..types import Array, BoolArray, MultiscaleError
@@ -47,7 +51,7 @@ def relax(
     ----------
     model : Model
     q : (n_q, 3) array
-        Start, Å.
+        Start, Å; with a constraint, the nearest state that keeps to it.
     fmax : float
         eV/Å.
     max_steps : int
@@ -79,10 +83,11 @@ def relax(
         If the model changes its members more than ``MOST_CHANGES`` times.
     """
     free = ~(model.interface.fixed if fixed is None else fixed)
-    q = np.array(q, dtype=float)
-    p = preconditioner or precondition(model, q, free)
-    w = _Walk(model, free, p, fmax, max_move, memory, energy_noise)
-    state = model.evaluate(q)
+    ties = _ties(model, free)
+    q = np.array(q, dtype=float) if ties is None else ties.nearest(np.asarray(q, dtype=float))
+    p = _within(ties, preconditioner or precondition(model, q, free))
+    w = _Walk(_held(model, ties), free, p, fmax, max_move, memory, energy_noise)
+    state = w.evaluate(q)
     steps, evaluations, changes = 0, 0, 0
     while True:
         # Each time, since a change of members may bring a method with an energy or take it away. Without an energy to go down, only
@@ -109,9 +114,10 @@ def relax(
             return
         q, state = last.q, Evaluation(last.energy, last.forces)
         if event:
-            changes, evaluations = _counted(changes), evaluations + 1
-            state = model.evaluate(q)
-        w = replace(w, p=precondition(model, q, free))
+            changes, evaluations, ties = _counted(changes), evaluations + 1, _ties(model, free)
+            w = replace(w, evaluate=_held(model, ties))
+            state = w.evaluate(q)
+        w = replace(w, p=_within(ties, precondition(model, q, free)))
 
 
 def _counted(changes: int) -> int:
@@ -123,11 +129,33 @@ def _counted(changes: int) -> int:
     return changes + 1
 
 
+def _ties(model: Model, free: BoolArray) -> Multipliers | None:
+    # At rest there is nothing to lump: the published method's fixed points are those of the exact one.
+    return held(model.coupler.constraint(model.interface), free, exact=True)
+
+
+def _held(model: Model, ties: Multipliers | None) -> Callable[[Array], Evaluation]:
+    """The model's evaluation, with the constraint's reactions in its forces."""
+    if ties is None:
+        return model.evaluate
+
+    def evaluate(q: Array) -> Evaluation:
+        e = model.evaluate(q)
+        return replace(e, forces=ties.forces(e.forces))
+
+    return evaluate
+
+
+def _within(ties: Multipliers | None, p: Precondition) -> Precondition:
+    """P⁻¹ on steps that keep to the constraint."""
+    return p if ties is None else lambda f: ties.velocities(p(ties.velocities(f)))
+
+
 @dataclass(frozen=True)
 class _Walk:
     """What stays the same on the way from one stiffness to the next."""
 
-    model: Model
+    evaluate: Callable[[Array], Evaluation]
     free: BoolArray
     p: Precondition
     fmax: float
@@ -202,7 +230,7 @@ def _backtrack(w: _Walk, q: Array, state: Evaluation, d: Array, slope: float) ->
     tried = 0
     while True:
         trial, tried = q + t * d, tried + 1
-        new = w.model.evaluate(trial)
+        new = w.evaluate(trial)
         rise = _energy(new) - start
         enough = rise <= 1e-4 * t * slope
         level = abs(rise) <= tolerance and np.linalg.norm(np.where(w.free, new.forces, 0.0)) <= 1.5 * now
@@ -241,7 +269,7 @@ def _anderson(w: _Walk, q: Array, state: Evaluation, max_steps: int) -> Iterator
                 step = step - c * (x + damping * y)
         step = _cap(np.where(w.free, step, 0.0), w.max_move)
         q_new = q + step
-        state = w.model.evaluate(q_new)
+        state = w.evaluate(q_new)
         r_new = w.p(np.where(w.free, state.forces, 0.0))
         dq.append(q_new - q)
         dr.append(r_new - r)

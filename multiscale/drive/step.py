@@ -20,7 +20,7 @@ class Step:
     energy : float or None
         eV; None for methods without an energy.
     forces : (n_q, 3) array
-        eV/Å, those on fixed dofs included.
+        eV/Å, those on fixed dofs included; with the reactions of the coupler's constraint, if it has one.
     max_force : float
         Largest force on a free dof, eV/Å.
     evaluations : int
@@ -36,7 +36,7 @@ class Step:
     velocities : (n_q, 3) array or None
         Å per ASE time unit, for dynamics.
     heat : float or None
-        eV that a thermostat has put in since the start, for dynamics with one.
+        eV that a thermostat or a friction has put in since the start, for dynamics with one; friction's is negative.
     """
 
     index: int

@@ -56,7 +56,7 @@ def thermal_velocities(
 
 def kinetic_energy(masses: Array, velocities: Array) -> float:
     """K, eV; masses (n,) in amu, velocities (n, 3) in Å per ASE time unit."""
-    return 0.5 * float(np.asarray(masses) @ (velocities**2).sum(axis=1))
+    return 0.5 * float(np.asarray(masses) @ np.einsum("ij,ij->i", velocities, velocities))
 
 
 def kinetic_temperature(masses: Array, velocities: Array, moving: int | None = None) -> float:

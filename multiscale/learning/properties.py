@@ -18,8 +18,8 @@ import numpy as np
 from ase.build import bulk as bulk_atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.constraints import FixAtoms
-from ase.optimize import BFGS
 
+from ..calculator import relax_atoms
 from ..elastic import elastic_constants, lattice_constant
 from ..models.base import SiteModel
 from ..region import Can, Query
@@ -34,7 +34,7 @@ from ..regions.rescale import (
     inner_softening,
     shear_moduli,
 )
-from ..types import Array, MultiscaleError
+from ..types import Array
 from .errors import Evaluate
 
 #: Å; lattice constant at which caps have the bond length of silane, 1.48 Å. They are scaled with the cluster.
@@ -58,31 +58,9 @@ class FunctionCalculator(Calculator):
 
 
 def relax(atoms: ase.Atoms, evaluate: Evaluate, fmax: float, steps: int) -> float:
-    """Move the atoms to a minimum of energy; gives the energy there, eV.
-
-    Parameters
-    ----------
-    atoms : ase.Atoms
-        Moved in place; constraints hold.
-    evaluate : function
-        The method.
-    fmax, steps : float, int
-        Largest force allowed at the end, eV/Å, and most steps to take.
-
-    Raises
-    ------
-    MultiscaleError
-        If the force is still larger after the steps: what is not at a minimum has no property of it.
-    """
+    """:func:`~multiscale.calculator.relax_atoms` by the method ``evaluate``."""
     atoms.calc = FunctionCalculator(evaluate)
-    BFGS(atoms, logfile=None).run(fmax=fmax, steps=steps)
-    left = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
-    if left >= fmax:
-        raise MultiscaleError(
-            f"{atoms.symbols} is not relaxed after {steps} steps: the largest force is {left:.3g} eV/Å, and {fmax} is needed; allow more "
-            "steps or look at the method's forces"
-        )
-    return float(atoms.get_potential_energy())
+    return relax_atoms(atoms, fmax, steps)
 
 
 def _cluster(a: float, core: Sequence[int], *, hops: int = 0, radius: float | None = None) -> tuple[Cluster, ase.Atoms]:

@@ -11,6 +11,7 @@ from .eam import EAM
 from .lennard_jones import LennardJones
 from .morse import Morse
 from .stillinger_weber import StillingerWeber
+from .toy_eam import ToyEAM
 from .water import FlexibleWater
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "Morse",
     "SiteModel",
     "StillingerWeber",
+    "ToyEAM",
     "default_committee",
     "default_members",
     "default_potential",

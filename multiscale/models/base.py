@@ -18,6 +18,7 @@ from ..lazy import REMEDIES
 from ..symbols import numbered
 from ..types import Array, BoolArray, IntArray, MultiscaleError, missing
 from .exchange import Exchange
+from .pair_functional import PairFunctional
 
 try:
     import torch
@@ -193,6 +194,10 @@ class SiteModel(torch.nn.Module, ABC):
     @abstractmethod
     def forward(self, edges: Edges) -> torch.Tensor:
         """Site energies (n_centres,), eV; twice differentiable in ``edges.vectors``, also without any edge."""
+
+    def pair_functional(self, edges: Edges) -> PairFunctional | None:
+        """The derivatives of a pair functional on this graph, from which Hessians are made at once; None where it is none."""
+        return None
 
     def species(self, symbols: Sequence[str]) -> IntArray:
         """Species indices (n,) of chemical symbols.

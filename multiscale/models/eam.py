@@ -16,6 +16,7 @@ from scipy.interpolate import CubicSpline
 
 from ..types import Array, MultiscaleError
 from .base import Edges, SiteModel
+from .pair_functional import PairFunctional
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,17 @@ def evaluate_spline(table: torch.Tensor, rows: tuple[torch.Tensor, ...], t: torc
     return value
 
 
+def spline_derivatives(
+    table: torch.Tensor, rows: tuple[torch.Tensor, ...], t: torch.Tensor, step: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Values and first and second derivatives (m,) of what :func:`evaluate_spline` evaluates."""
+    interval = (t / step).long().clamp(0, table.shape[-2] - 1)
+    c = table[(*rows, interval)]
+    u = t - interval.to(t.dtype) * step
+    value = ((c[:, 0] * u + c[:, 1]) * u + c[:, 2]) * u + c[:, 3]
+    return value, (3.0 * c[:, 0] * u + 2.0 * c[:, 1]) * u + c[:, 2], 6.0 * c[:, 0] * u + 2.0 * c[:, 1]
+
+
 class EAM(SiteModel):
     """Embedded-atom potential from a ``setfl`` (``eam.alloy``) file, any number of elements.
 
@@ -152,6 +164,21 @@ class EAM(SiteModel):
         bond = evaluate_spline(self.r_phi, (centre, neighbour), r, self.d_r) / r
         rho = edges.to_centres(evaluate_spline(self.density, (neighbour,), r, self.d_r))
         return self._embed(rho, edges.species[: edges.n_centres]) + edges.to_centres(0.5 * bond)
+
+    @torch.no_grad()
+    def pair_functional(self, edges: Edges) -> PairFunctional:
+        """f, F and φ differentiated."""
+        r = edges.lengths()
+        centre, neighbour = edges.pair_species()
+        f, f1, f2 = spline_derivatives(self.density, (neighbour,), r, self.d_r)
+        g, g1, g2 = spline_derivatives(self.r_phi, (centre, neighbour), r, self.d_r)
+        phi1, phi2 = (g1 - g / r) / r, (g2 - 2.0 * (g1 - g / r) / r) / r
+        rho = edges.to_centres(f)
+        species, inside = edges.species[: edges.n_centres], rho.clamp(0.0, self.highest_density)
+        _, F1, F2 = spline_derivatives(self.embedding, (species,), inside, self.d_density)
+        F2 = torch.where(rho == inside, F2, torch.zeros_like(F2))  # linear beyond the table
+        slope, curvature = F1[edges.centre] * f1 + 0.5 * phi1, F1[edges.centre] * f2 + 0.5 * phi2
+        return PairFunctional(*(a.double().cpu().numpy() for a in (slope, curvature, f1, F2)))
 
     def _embed(self, rho: torch.Tensor, species: torch.Tensor) -> torch.Tensor:
         inside = rho.clamp(0.0, self.highest_density)

@@ -10,10 +10,19 @@ if TYPE_CHECKING:
     from .chain import ChainElements, ChainRegion
     from .continuum import ContinuumRegion
     from .ml import MLRegion
+    from .multilattice import MultilatticeRegion
     from .qm import QMRegion
     from .tight_binding import TightBindingRegion
 
-__all__ = ["ChainElements", "ChainRegion", "ContinuumRegion", "MLRegion", "QMRegion", "TightBindingRegion"]
+__all__ = [
+    "ChainElements",
+    "ChainRegion",
+    "ContinuumRegion",
+    "MLRegion",
+    "MultilatticeRegion",
+    "QMRegion",
+    "TightBindingRegion",
+]
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -22,6 +31,7 @@ __getattr__, __dir__ = lazy(
         "ChainRegion": ".chain",
         "ContinuumRegion": ".continuum",
         "MLRegion": ".ml",
+        "MultilatticeRegion": ".multilattice",
         "QMRegion": ".qm",
         "TightBindingRegion": ".tight_binding",
     },

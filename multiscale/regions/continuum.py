@@ -19,7 +19,7 @@ from ..continuum.laws import Law
 from ..continuum.mesh import SimplexMesh
 from ..continuum.reference import rule, shape
 from ..region import Answer, Can, Query, Region
-from ..types import GPA_PER_EV_A3, Array, BoolArray, IntArray, MultiscaleError, Team
+from ..types import GPA_PER_EV_A3, Array, BoolArray, MultiscaleError, Team
 
 _CAN = Can.ENERGY | Can.FORCES | Can.SITE_ENERGIES | Can.SITE_WEIGHTS | Can.HVP | Can.STIFFNESS
 
@@ -74,7 +74,15 @@ class ContinuumRegion(Region):
             )
         if mesh.dim == 3 and thickness != 1.0:
             raise MultiscaleError(f"a mesh in three dimensions has no thickness, got {thickness}; leave it out")
+        if law.lattice is not None:
+            atoms = abs(np.linalg.det(law.lattice.cell)) / len(law.lattice.basis)
+            if abs(atoms / site_volume - 1.0) > 1e-3:
+                raise MultiscaleError(
+                    f"a ContinuumRegion was given {site_volume:g} Å³ per atom and a law whose crystal has {atoms:g}; give it the law's, so "
+                    "that matter is counted alike"
+                )
         self.mesh, self.law, self.thickness = mesh, law, thickness
+        self.lattice = law.lattice
         self.site_volume, self.atom_mass = site_volume, atom_mass
         self.quadrature_degree = quadrature_degree or mesh.degree
         _, volumes = mesh.quadrature(self.quadrature_degree)
@@ -106,6 +114,10 @@ class ContinuumRegion(Region):
     def pull_sites(self, v: Array) -> Array:
         """Vectors at the quadrature points (n_sites, 3) gathered to the nodes (n_dofs, 3)."""
         return np.asarray(self._to_sites.T @ v)
+
+    def interpolation(self, points: Array) -> sp.csr_matrix:
+        """The mesh's shape functions at reference points (n, 3): (n, n_dofs)."""
+        return self.mesh.shape(points)
 
     def covers(self, points: Array) -> BoolArray:
         """Whether reference points (n, 3) lie in the mesh (whatever their z, in two dimensions)."""
@@ -175,28 +187,10 @@ class ContinuumRegion(Region):
     def stiffness(self, x: Array, weights: Array | None = None) -> sp.csr_matrix:
         """Share of the Hessian (3·n_dofs, 3·n_dofs), eV/Å², row 3a + i for component i of node a.
 
-        In two dimensions the rows and columns of z are empty.
+        In two dimensions the rows and columns of z are empty. Collective on the team: DOLFINx adds up what cells of several ranks give.
         """
-        forms, dim, mesh = self.forms, self.mesh.dim, self.mesh
-        forms.set(x - self.reference, weights)
-        lam = rule(dim, self.quadrature_degree)[0]
-        v = self.volumes[forms.sites] if weights is None else (self.volumes * weights)[forms.sites]
-        A = forms.tangent() * v[:, :, None, None, None, None]
-        nb = mesh.cell_nodes.shape[1]
-        K = np.zeros((len(forms.cells), nb * dim, nb * dim))
-        for q, point in enumerate(lam):
-            dn = mesh.shape_gradients(forms.cells, np.broadcast_to(point, (len(forms.cells), dim + 1)))
-            half = np.einsum("caJ,ciJkL->caikL", dn, A[:, q], optimize=True)
-            K += np.einsum("caikL,cbL->caibk", half, dn, optimize=True).reshape(K.shape)
-        return self._gather(K, forms.cells)
-
-    def _gather(self, K: Array, cells: IntArray) -> sp.csr_matrix:
-        dim = self.mesh.dim
-        dofs = (3 * self.mesh.cell_nodes[cells][:, :, None] + np.arange(dim)).reshape(len(cells), K.shape[1])
-        rows = np.repeat(dofs, K.shape[1], axis=1).ravel()
-        columns = np.tile(dofs, (1, K.shape[1])).ravel()
-        n = 3 * self.n_dofs
-        return sp.coo_matrix((K.ravel(), (rows, columns)), shape=(n, n)).tocsr()
+        self.forms.set(x - self.reference, weights)
+        return self.thickness * self.forms.stiffness()
 
     # -- the continuum alone ------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ except ImportError as error:  # pragma: no cover - torch is a declared dependenc
     raise missing("torch", "An ML region", REMEDIES["torch"]) from error
 
 from ..models.base import Edges, SiteModel
+from ..models.pair_functional import pair_hessian
 
 #: Edges that a strictly local model is given at once: few enough for its arrays to stay in the caches and in memory that the process
 #: has already; on a GPU, enough to fill it.
@@ -266,14 +267,18 @@ class MLRegion(AtomicRegion):
     def stiffness(self, x: Array, weights: Array | None = None) -> Any:
         """The exact sparse Hessian (3n, 3n) of Σ w e, eV/Å², this rank's share of it; ``scipy.sparse`` CSR.
 
-        Strictly local models: three Hessian columns of all sites at once per neighbour slot. Message-passing
-        models: coloured Hessian–vector products, which costs as many as there are colours.
+        Pair functionals: by their own derivatives. Other strictly local models: three Hessian columns of all sites at once per
+        neighbour slot. Message-passing models: coloured Hessian–vector products, which costs as many as there are colours.
         """
         x = np.asarray(x, dtype=float)
         w = np.ones(self.n_sites) if weights is None else np.asarray(weights, dtype=float)
         self.check(x, Query(weights=w))
         with self.together():
             edges, nodes, centres = self._edges(x, w != 0.0)
+            known = self._model().pair_functional(edges)
+            if known is not None:
+                ends = (nodes[edges.centre.cpu().numpy()], nodes[edges.neighbour.cpu().numpy()])
+                return pair_hessian(known, edges.vectors.double().cpu().numpy(), ends, centres, w[centres], self.n_dofs)
             vectors = edges.vectors.requires_grad_(True)
             total = (torch.as_tensor(w[centres], device=vectors.device) * self._site_energies(edges)).sum()
             grad = gradient(total, vectors, keep=True)

@@ -14,6 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..coupler import Coupler, Evaluation
+from ..drive.dynamics import verlet
+from ..drive.relax import relax
+from ..drive.shadow import leapfrog_energy
+from ..drive.thermal import kinetic_energy
 from ..gates import coverage
 from ..region import Can, Query
 from ..types import Array
@@ -318,6 +322,62 @@ def translation(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
     return [Result("translation", "open", worst, 1e-11, worst <= 1e-11, "change of the forces, relative")]
 
 
+def constraint(make: Make, problems: Mapping[str, Problem]) -> list[Result]:
+    """Dynamics under the coupler's constraint: kept at every step, without work, without a net force, over all of the mass.
+
+    Small vibrations about the state of rest, of which velocity Verlet conserves an energy but for the chain's anharmonicity. Exact
+    multipliers have to, and lumped ones must not: what conserves the energy must not call itself lumped.
+    """
+    problem = problems.get("bridged")
+    model = None if problem is None else problem.model(make())
+    ties = None if model is None else model.coupler.constraint(model.interface)
+    if problem is None or model is None or ties is None:
+        return [Result("constraint", "bridged", np.nan, np.nan, True, "ties no dofs together")]
+    m, name, dt = model.coupler.masses(model.interface), problem.name, 0.01
+    *_, rest = relax(model, model.interface.reference, fmax=1e-9)
+    q, v = shaken(rest.q, 1e-4), shaken(rest.q, 1e-3, 4) - rest.q
+    steps = list(verlet(model, q, v, dt=dt, steps=300, masses=m))
+    size, speed = (
+        max(float(np.abs(a).max()) for a in x) for x in zip(*((s.q - rest.q, s.velocities) for s in steps), strict=True)
+    )
+    off = max(
+        max(float(np.abs(ties.residual(s.q)).max()) / size, float(np.abs(ties.matrix @ s.velocities).max()) / speed)
+        for s in steps
+    )
+    # Reactions are Aᵀ times something: rows that add up to nothing exert no net force.
+    push = float(np.abs(ties.matrix.sum(axis=1)).max()) / float(abs(ties.matrix).max())
+    worth = float(
+        sum(model.interface.regions[r].matter @ w for r, w in model.coupler.count(q, model.interface).items())
+    )
+    results = [
+        Result(
+            "constraint",
+            name,
+            push,
+            1e-12,
+            push <= 1e-12 or not model.coupler.claims.momentum,
+            "net force of reactions, relative",
+        ),
+        Result(
+            "constraint",
+            name,
+            abs(m.sum() / worth - 1.0),
+            1e-10,
+            abs(m.sum() / worth - 1.0) <= 1e-10,
+            "mass that is not counted once",
+        ),
+    ]
+    if steps[0].energy is not None and steps[0].velocities is not None:
+        energy = np.array([leapfrog_energy(s, m, dt) for s in steps])
+        lost = float(np.abs(energy - energy[0]).max()) / kinetic_energy(m, steps[0].velocities)
+        results.append(
+            _holds("constraint", name, lost, 1e-5, not ties.lumped, "change of the energy over the kinetic energy")
+        )
+    if not ties.lumped:
+        results.append(Result("constraint", name, off, 1e-8, off <= 1e-8, "|A q − b| and |A v|, relative"))
+    return results
+
+
 CHECKS: dict[str, Callable[[Make, Mapping[str, Problem]], list[Result]]] = {
     "gradient": gradient,
     "circulation": circulation,
@@ -330,4 +390,5 @@ CHECKS: dict[str, Callable[[Make, Mapping[str, Problem]], list[Result]]] = {
     "rank independence": rank_independence,
     "purity": purity,
     "translation": translation,
+    "constraint": constraint,
 }

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ..coupler import Coupler
 from ..registry import coupler as registered
 from ..types import MultiscaleError
+from .bridged import bridged
 from .checks import CHECKS, Result
 from .problems import Problem, standard
 
@@ -33,7 +34,7 @@ def examine(subject: str | Callable[[], Coupler], only: Iterable[str] | None = N
     list of Result
     """
     make = registered(subject) if isinstance(subject, str) else subject
-    problems = standard()
+    problems = {**standard(), "bridged": bridged()}
     chosen = CHECKS if only is None else {name: CHECKS[name] for name in only}
     return [result for name, check in chosen.items() for result in _run(name, check, make, problems)]
 

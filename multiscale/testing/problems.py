@@ -74,7 +74,7 @@ def _line(n: int, spacing: float) -> Array:
     return q
 
 
-def _over(
+def over_atoms(
     q: Array, middle: int, better: Pair, cheaper: Pair, core: Shape, frame: Frame = "reference"
 ) -> tuple[dict[str, Region | tuple[Region, Embedding]], dict[str, Overlay]]:
     """Regions that lie over the partition around atom ``middle``, described twice, and their overlays around ``core``.
@@ -108,7 +108,7 @@ def _chain_interface(
     q = _line(n, a)
     ring = n * a if period else None
     middle = 0.5 * (n - 1) * a
-    over, overlays = _over(q, n // 2, pairs["qm"], pairs["atoms"], Slab((n // 2 * a, 0, 0), (1, 0, 0), CORE))
+    over, overlays = over_atoms(q, n // 2, pairs["qm"], pairs["atoms"], Slab((n // 2 * a, 0, 0), (1, 0, 0), CORE))
     regions = {"atoms": ChainRegion(q, pairs["atoms"], ring), "fem": second(q, pairs["fem"], ring), **over}
     partition = Nested([("atoms", Slab((middle, 0, 0), (1, 0, 0), core), blend * a)], rest="fem", switch=switch)
     return Interface(q, regions, partition, overlays=overlays)
@@ -155,7 +155,9 @@ def moving(*, n: int = 64, switch: Switch | None = None) -> Problem:
     def build() -> Interface:
         q = np.concatenate([_line(n, a), [[0.5 * (n - 1) * a, 0.0, 0.0]]])
         everything = select(np.arange(n), n + 1)
-        over, overlays = _over(q, n // 2, MorsePair(depth=1.1), MorsePair(), Slab((n // 2 * a, 0, 0), (1, 0, 0), CORE))
+        over, overlays = over_atoms(
+            q, n // 2, MorsePair(depth=1.1), MorsePair(), Slab((n // 2 * a, 0, 0), (1, 0, 0), CORE)
+        )
         # Equal wells: energy zeros are aligned, as they must be before weights move.
         regions = {
             "atoms": (ChainRegion(q[:n], MorsePair(alpha=4.4)), everything),
@@ -180,7 +182,7 @@ def riding(*, n: int = 64) -> Problem:
     def build() -> Interface:
         q = np.concatenate([_line(n, a), [[n // 2 * a, 0.0, 0.0]]])
         everything = select(np.arange(n), n + 1)
-        over, overlays = _over(
+        over, overlays = over_atoms(
             q, n // 2, MorsePair(alpha=4.4), MorsePair(), SmoothUnion((n,), CORE, 1.0), frame="current"
         )
         regions = {
