@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
-from . import gates, lattice, registry
+from . import gates, registry
 from .besides import Besides
 from .coupler import Coupler, Evaluation
 from .interface import Interface
@@ -25,6 +25,7 @@ from .ledger import Ledger, LedgerRow
 from .ranks import Ranks
 from .region import Answer, Can, Query
 from .report import Report, spent_by
+from .same_crystal import same_crystal
 from .types import Array, MultiscaleError
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ class HybridModel:
         if interface.strict:
             gates.zones(interface)
             gates.surroundings(interface)
-            lattice.same(interface)
+            same_crystal(interface)
             gates.overlays(interface)
         self.wall = self.waiting = self.summing = self.assembling = 0.0
         self._inside = False

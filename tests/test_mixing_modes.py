@@ -342,7 +342,8 @@ def test_molecules_in_the_zone():
     forces = model.evaluate(L).forces
     for atom in (0, 1, *(m for g in where.zone for m in MOLECULES.members[g])):
         for k in range(3):
-            assert abs(slope(model, L, atom, k, 1e-4) + forces[atom, k]) <= 1e-9
+            # At 1e-4 Å the difference itself is off by 5e-9 eV/Å, and by a hundredth of that here.
+            assert abs(slope(model, L, atom, k, 1e-5) + forces[atom, k]) <= 1e-9
     assert np.linalg.norm(forces.sum(axis=0)) < 1e-14
     torque = np.cross(L, forces).sum(axis=0)
     assert np.linalg.norm(torque) < 1e-13
