@@ -164,10 +164,8 @@ class CauchyBorn(SampledLaw):
             where = where.reshape(-1)
             F = np.eye(3) + distinct.reshape(-1, 3, 3)
             p = self._relaxed(F)
-        e, slope, curvature = self.crystal.evaluate(F, p, order)
         # The slope costs little beside the energy, and is what is asked for next.
-        if slope is None:
-            e, slope, _ = self.crystal.evaluate(F, p, 1)
+        e, slope, curvature = self.crystal.evaluate(F, p, max(order, 1))
         assert slope is not None
         self._last = _State(H, where, F, p, max(order, 1), e, slope, curvature)
         return self._last
