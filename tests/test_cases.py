@@ -37,6 +37,16 @@ def test_wave_transmission(tmp_path):
     assert all((tmp_path / f"{p}.png").stat().st_size > 10_000 for p in ("wave_transmission", "crossings", "balance"))
 
 
+def test_lomer_dipole(tmp_path):
+    """A small block: corrected couplings pass the patch test, sharp ones do not, and those with a handshake are nearest to all atoms."""
+    pytest.importorskip("multiscale.continuum.laws", exc_type=ImportError)  # needs DOLFINx
+    found = catalogue.load(CARDS["lomer_dipole"].script).run("small", tmp_path, silent=True)["quantities"]
+    assert [name for name, q in found.items() if q["ok"] is False] == []
+    error = {name: found[f"{name}, model 10: e %"]["value"] for name in ("BGFC", "QC-GFC", "QC/CLS", "CQC(1)-E")}
+    assert 0.0 < error["BGFC"] < error["QC-GFC"] < error["QC/CLS"] < error["CQC(1)-E"]
+    assert (tmp_path / "lomer_dipole.png").stat().st_size > 10_000
+
+
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_benchmarks_run_through(name, tmp_path):
     pytest.importorskip("multiscale.continuum.laws", exc_type=ImportError)  # needs DOLFINx
