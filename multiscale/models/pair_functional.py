@@ -56,6 +56,8 @@ def pair_hessian(
     n : int
         Number of atoms.
     """
+    if not len(vectors):  # a rank without sites, or atoms that see nobody
+        return sp.csr_matrix((3 * n, 3 * n))
     i, j = ends
     r = np.linalg.norm(vectors, axis=1)
     unit = vectors / r[:, None]
