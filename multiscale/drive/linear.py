@@ -1,9 +1,9 @@
 """Distributed linear systems of mixed atoms and nodes: J d = F on the free dofs, through PETSc.
 
-    direct    one sparse LU factorisation (MUMPS where PETSc has it)
-    krylov    FGMRES with a block preconditioner, multiplicative:
-                  atoms    the sparse stiffness of their bonds, by LU (one rank) or block ILU
-                  nodes    smoothed-aggregation multigrid (GAMG) with the rigid-body modes
+    direct    one sparse LU factorisation (MUMPS on several ranks)
+    krylov    FGMRES with a block preconditioner, one block after the other
+    atoms     of it: the sparse stiffness of their bonds, by LU (on several ranks each by its own part)
+    nodes     of it: smoothed-aggregation multigrid (GAMG) with the rigid-body modes
 
 J need not be symmetric. Every rank hands in its additive share of J over all dofs; PETSc adds them up on the ranks that own the rows.
 Rows are dealt out in order: atoms first, as they are in q, then nodes.
