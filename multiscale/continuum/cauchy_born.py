@@ -95,6 +95,8 @@ class CauchyBorn(SampledLaw):
         self.tolerance = tolerance
         self.lattice = Lattice(self.crystal.cell, self.crystal.X, self.crystal.pbc)
         self._last: _State | None = None
+        #: Shifts (n_basis − 1, 3) at F = 1, and their derivative by F.
+        self._rest: tuple[Array, Array] | None = None
 
     @property
     def site_volume(self) -> float:
@@ -173,9 +175,27 @@ class CauchyBorn(SampledLaw):
     def _relaxed(self, F: Array) -> Array:
         """The shifts (n, n_basis, 3) of least energy, by Newton's method on those points that are not there yet."""
         n, nb = len(F), self.crystal.n_basis
-        p = np.zeros((n, nb, 3))
         if nb == 1 or n == 0:
-            return p
+            return np.zeros((n, nb, 3))
+        return self._minimum(F, self._guess(F))
+
+    def _guess(self, F: Array) -> Array:
+        """Shifts (n, n_basis, 3) to first order in the Green–Lagrange strain, turned as the crystal is; saves Newton steps, no more."""
+        if self._rest is None:
+            one = np.eye(3)[None]
+            p = self._minimum(one, np.zeros((1, self.crystal.n_basis, 3)))
+            curvature = self.crystal.evaluate(one, p, 2)[2]
+            assert curvature is not None
+            self._rest = p[0, 1:], _condensed(curvature)[1].reshape(-1, 3, 3, 3)
+        p, response = self._rest
+        strain = 0.5 * (F.transpose(0, 2, 1) @ F - np.eye(3))
+        u, _, vt = np.linalg.svd(F)
+        shifts = np.einsum("nij,nbj->nbi", u @ vt, p + np.einsum("bikl,nkl->nbi", response, strain))
+        return np.pad(shifts, ((0, 0), (1, 0), (0, 0)))
+
+    def _minimum(self, F: Array, p: Array) -> Array:
+        """Newton's method from the shifts ``p``."""
+        n, nb = len(F), self.crystal.n_basis
         active = np.arange(n)
         for _ in range(MOST_STEPS):
             _, slope, stiffness = self.crystal.evaluate(F[active], p[active], 2, held=True)
