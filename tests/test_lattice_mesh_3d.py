@@ -170,7 +170,7 @@ def test_the_same_every_time():
 def test_surfaces_that_are_no_manifolds_are_found():
     """Two tetrahedra that share a vertex, or an edge; and two that share a face, which is fine."""
     faces = [
-        lm._boundary(np.array(c))
+        lm.boundary(np.array(c))
         for c in ([[0, 1, 2, 3], [0, 4, 5, 6]], [[0, 1, 2, 3], [0, 1, 4, 5]], [[0, 1, 2, 3], [1, 2, 3, 4]])
     ]
     assert [lm._pinched(f, 7).tolist() for f in faces] == [[0], [0, 1], []]
