@@ -33,7 +33,7 @@ class _AtShifts(SampledLaw):
     """Ŵ(F, p) at given shifts, for the forms of the nodes."""
 
     def __init__(self, law: CauchyBorn) -> None:
-        self.law = law
+        self.law, self.lattice = law, law.lattice
         self.p = np.zeros((0, law.crystal.n_basis, 3))
         self._known: tuple[Array, Array, int, Array, Array, Array | None] | None = None
 
@@ -108,9 +108,10 @@ class MultilatticeRegion(Region):
             raise MultiscaleError(
                 f"a MultilatticeRegion needs a crystal with two or more atoms per cell, got {nb}; use a ContinuumRegion"
             )
+        self._at = _AtShifts(law)
         self._whole = ContinuumRegion(
             mesh,
-            law,
+            self._at,
             site_volume=site_volume,
             thickness=thickness,
             atom_mass=atom_mass,
@@ -125,8 +126,6 @@ class MultilatticeRegion(Region):
         self.reach = self._whole.reach
         places = self._whole.sites(mesh.nodes)
         self._reference = np.vstack([mesh.nodes, np.repeat(places, nb - 1, axis=0)])
-        self._at = _AtShifts(law)
-        self._forms: DistributedForms | None = None
 
     # -- geometry -----------------------------------------------------------------------------------------------
 
@@ -172,15 +171,12 @@ class MultilatticeRegion(Region):
     def bind(self, team: Team) -> None:
         """Distribute the mesh over the team. Collective on its members."""
         super().bind(team)
-        self._forms = DistributedForms(self.mesh, self._at, self.quadrature_degree, team)
+        self._whole.bind(team)
 
     @property
     def forms(self) -> DistributedForms:
-        """The distributed mesh and its forms; a region that was never bound works alone."""
-        if self._forms is None:
-            self.bind(self.team)
-        assert self._forms is not None
-        return self._forms
+        """The distributed mesh and its forms at the present shifts; a region that was never bound works alone."""
+        return self._whole.forms
 
     def _state(self, x: Array, weights: Array | None) -> tuple[IntArray, Array]:
         """Take positions and weights; this rank's sites (n,) and w v there."""
