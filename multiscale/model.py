@@ -22,6 +22,7 @@ from .besides import Besides
 from .coupler import Coupler, Evaluation
 from .interface import Interface
 from .ledger import Ledger, LedgerRow
+from .packing import layout_of, packed, unpacked
 from .ranks import Ranks
 from .region import Answer, Can, Query
 from .report import Report, spent_by
@@ -29,17 +30,6 @@ from .same_crystal import same_crystal
 from .types import Array, MultiscaleError
 
 T = TypeVar("T")
-
-#: Region, quantity and shape of everything that one question asks for, in the order in which it is summed over ranks.
-Layout = list[tuple[str, str, tuple[int, ...]]]
-#: The additive quantities of an answer in the order in which they are summed over ranks.
-_FIELDS: tuple[tuple[Can, str], ...] = (
-    (Can.ENERGY, "energy"),
-    (Can.FORCES, "forces"),
-    (Can.SITE_ENERGIES, "site_energies"),
-    (Can.STRESS, "stress"),
-    (Can.HVP, "hvp"),
-)
 
 
 class HybridModel:
@@ -138,8 +128,10 @@ class HybridModel:
             places[name] = self.interface.place(name, q)
             self.interface.regions[name].check(places[name], query)
         with self._clocked():
-            shares = self._together("evaluating", lambda: self._shares(places, queries))
-            answers = self._summed(shares, self._layout(queries))
+            layout = layout_of(self.interface.regions, queries)
+            # Packed within: who has left something out must not let the others wait for the sum.
+            values = self._together("evaluating", lambda: packed(self._shares(places, queries), layout))
+            answers = unpacked(self.interface.regions, layout, self._summed(values))
         if self._besides is not None:
             self._besides.take(answers)
         return answers
@@ -156,17 +148,16 @@ class HybridModel:
         finally:
             self._besides = None
 
-    def _summed(self, shares: Mapping[str, Answer], layout: Layout) -> dict[str, Answer]:
-        """Σ_ranks of the shares."""
-        if self.ranks.world.size == 1:  # the share is the answer: no need to copy it
-            return self._answers(layout, [self._value(shares, *entry) for entry in layout])
+    def _summed(self, values: list[Array]) -> list[Array]:
+        """Σ_ranks of what this rank has packed."""
+        if self.ranks.world.size == 1 or not values:  # the share is the answer: no need to copy it
+            return values
         clock = time.perf_counter()
-        values = [self._value(shares, *entry).ravel() for entry in layout]
-        total = self.ranks.world.sum(np.concatenate(values) if values else np.zeros(0))
+        flat = [v.ravel() for v in values]
+        total = self.ranks.world.sum(np.concatenate(flat))
         spent = time.perf_counter() - clock
         self.waiting, self.summing = self.waiting + spent, self.summing + spent
-        ends = np.cumsum([len(v) for v in values])[:-1]
-        return self._answers(layout, np.split(total, ends) if values else [])
+        return np.split(total, np.cumsum([len(v) for v in flat])[:-1])
 
     def stiffness(self, q: Array) -> Any:
         """Σ_r M_rᵀ K_r(w_r) M_r over the sharing regions that offer one: sparse (3 n_q, 3 n_q), eV/Å²; collective.
@@ -374,51 +365,6 @@ class HybridModel:
             where = f" (rank {rank} of {world.size}, {doing})" if world.size > 1 else ""
             raise MultiscaleError(f"{message}{where}") from error
         return result
-
-    def _layout(self, queries: Mapping[str, Query]) -> Layout:
-        layout: Layout = []
-        for name, query in queries.items():
-            r = self.interface.regions[name]
-            shapes = {
-                "energy": (),
-                "forces": (r.n_dofs, 3),
-                "site_energies": (r.n_sites,),
-                "stress": (3, 3),
-                "hvp": (r.n_dofs, 3),
-            }
-            layout += [(name, field, shapes[field]) for flag, field in _FIELDS if flag in query.want]
-        return layout
-
-    def _value(self, shares: Mapping[str, Answer], name: str, field: str, shape: tuple[int, ...]) -> Array:
-        """One quantity of this rank's share; zeros where the rank takes no part."""
-        if name not in shares:
-            return np.zeros(shape)
-        value = getattr(shares[name], field)
-        if value is None:
-            raise MultiscaleError(
-                f"region '{name}' was asked for {field} and returned none; its declared capabilities are wrong"
-            )
-        return np.asarray(value, dtype=float).reshape(shape)
-
-    def _answers(self, layout: Layout, values: Sequence[Array]) -> dict[str, Answer]:
-        fields: dict[str, dict[str, Any]] = {}
-        for (name, field, shape), value in zip(layout, values, strict=True):
-            # The sum is as finite as its terms, and several times faster to look at.
-            if not np.isfinite(value.sum()) and not np.isfinite(value).all():
-                self._not_finite(name, field, value.reshape(shape))
-            shaped = value.reshape(shape)
-            fields.setdefault(name, {})[field] = float(shaped) if field == "energy" else shaped
-        return {name: Answer(**f) for name, f in fields.items()}
-
-    def _not_finite(self, name: str, field: str, value: Array) -> None:
-        which = ""
-        if value.ndim == 2 and value.shape != (3, 3):
-            kind = "atom" if self.interface.regions[name].discrete else "node"
-            which = f" at {kind} {int(np.flatnonzero(~np.isfinite(value).all(axis=1))[0])}"
-        raise MultiscaleError(
-            f"region '{name}' returned {field} that are not numbers{which}; look for atoms that came too close, or a model "
-            "used outside its range"
-        )
 
 
 def _installed() -> list[tuple[str, Can]]:
