@@ -50,6 +50,15 @@ def test_a_rank_that_raises_inside_a_region_names_itself(tmp_path, size):
     assert time.monotonic() - start < 40
 
 
+def test_a_share_that_lacks_something_ends_the_run_on_all_ranks(tmp_path):
+    """Only the rank that lacks it knows: it must not let the other wait for the sum."""
+    start = time.monotonic()
+    done = mpi(2, SCRIPT, "hollow", cwd=tmp_path, timeout=60)
+    assert done.returncode != 0 and "unreachable" not in done.stdout
+    assert "region 'ml' was asked for forces and returned none" in done.stderr
+    assert time.monotonic() - start < 40
+
+
 def test_a_killed_rank_ends_the_run(tmp_path):
     start = time.monotonic()
     done = mpi(2, SCRIPT, "kill", cwd=tmp_path, timeout=60)

@@ -3,6 +3,7 @@
 hybrid_ranks.py            energies and forces at a fixed q
 hybrid_ranks.py raise      the last rank raises inside its region
 hybrid_ranks.py kill       the last rank is killed inside its region
+hybrid_ranks.py hollow     the last rank's share lacks the forces that were asked for
 """
 
 import json
@@ -26,6 +27,7 @@ from multiscale.continuum.mesh import SimplexMesh  # noqa: E402
 from multiscale.embedding import select  # noqa: E402
 from multiscale.interface import Overlay  # noqa: E402
 from multiscale.ranks import world  # noqa: E402
+from multiscale.region import Answer  # noqa: E402
 from multiscale.regions.ml import MLRegion  # noqa: E402
 from multiscale.regions.qm import QMRegion  # noqa: E402
 from multiscale.shapes import Sphere  # noqa: E402
@@ -85,6 +87,8 @@ class Fails(MLRegion):
         if self.team.size > 1 and self.team.rank == self.team.size - 1:
             if "kill" in sys.argv:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if "hollow" in sys.argv:
+                return Answer(super().evaluate(x, query).energy)
             raise RuntimeError("planted in a region")
         return super().evaluate(x, query)
 
