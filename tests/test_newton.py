@@ -83,6 +83,26 @@ def test_staggered_goes_to_the_same_place_by_a_longer_way():
     assert by_turns[-1].evaluations > 2 * together[-1].evaluations
 
 
+def test_small_systems_are_factorised_and_large_ones_iterated():
+    """By the number of dimensions: of the mesh where there is one, else of what moves."""
+    n = 10_000
+    reference, flat = np.random.default_rng(0).standard_normal((n, 3)), np.ones((n, 3), dtype=bool)
+    flat[:, 2] = False
+    atoms, nodes = np.ones(n, dtype=bool), np.zeros(n, dtype=bool)
+    everything = np.ones((n, 3), dtype=bool)
+    assert LinearSystem(flat, reference, nodes).method == LinearSystem(flat, reference, atoms).method == "direct"
+    assert (
+        LinearSystem(everything, reference, nodes).method
+        == LinearSystem(everything, reference, atoms).method
+        == "krylov"
+    )
+    slab = everything.copy()
+    slab[5000:, 2] = False
+    assert LinearSystem(slab, reference, np.arange(n) < 5000).method == "direct"
+    with pytest.raises(MultiscaleError, match="'auto', 'direct' or 'krylov'"):
+        LinearSystem(flat, reference, nodes, method="cholesky")
+
+
 def test_singular_tangents_are_an_error():
     """A block that nothing holds can move as a whole."""
     block = Block("lj", 3)

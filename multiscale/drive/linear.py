@@ -65,7 +65,9 @@ class LinearSystem:
         self.index: IntArray = np.flatnonzero(free.ravel())
         self.n = len(self.index)
         self._of_atoms = np.repeat(atoms, 3)[self.index]
-        plane = not (self.index[~self._of_atoms] % 3 == 2).any()
+        # A mesh tells best how many dimensions the problem has: atoms of a plane one may be a slab that moves in three.
+        telling = self.index if self._of_atoms.all() else self.index[~self._of_atoms]
+        plane = not (telling % 3 == 2).any()
         self.method = method if method != "auto" else ("direct" if self.n <= DIRECT[2 if plane else 3] else "krylov")
         size, rank = (1, 0) if comm is None else (comm.Get_size(), comm.Get_rank())
         # No dof is cut in two: multigrid wants the components of a node together.
