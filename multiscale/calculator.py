@@ -235,10 +235,9 @@ class HybridCalculator(Calculator):
 
     def _evaluate(self, stress: bool) -> Evaluation:
         """The model's state, where its members fit it; regions are asked for their stresses too where there is to be one."""
-        asking: Any = getattr(self.model, "asking", None)
         self._heard = {}
-        if stress and asking is not None:
-            with asking(self.q, self._counted()) as self._heard:
+        if stress:
+            with self.model.asking(self.q, self._counted()) as self._heard:
                 e = self._settle()
         else:
             e = self._settle()

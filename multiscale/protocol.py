@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from .coupler import Coupler, Evaluation
@@ -45,6 +46,9 @@ class Model(Protocol):
 
     def ask(self, q: Array, queries: Mapping[str, Query]) -> dict[str, Answer]:
         """Evaluate regions at q."""
+
+    def asking(self, q: Array, wanted: Mapping[str, Query]) -> AbstractContextManager[Mapping[str, Answer]]:
+        """Within it regions that the coupler asks at q answer ``wanted`` along with it, where that costs no evaluation of their own."""
 
     def prepare(self, q: Array) -> None:
         """Let the coupler prepare itself at a predicted state."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -273,7 +274,7 @@ class OneByOne:
 
     def __getattr__(self, name):
         if name == "asking":
-            raise AttributeError(name)
+            return lambda q, wanted: nullcontext({})
         return getattr(self._inner, name)
 
 

@@ -47,6 +47,10 @@ class Imaged:
         """Regions at these images."""
         return self.model.ask(q + self.shift, queries)
 
+    def asking(self, q: Array, wanted: Mapping[str, Query]) -> Any:
+        """Regions at these images, along with what the coupler asks."""
+        return self.model.asking(q + self.shift, wanted)
+
     def prepare(self, q: Array) -> None:
         """Of the coupler."""
         self.model.prepare(q + self.shift)

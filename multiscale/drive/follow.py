@@ -16,6 +16,7 @@ Where both levels are defined on the full system and only weights move (a :class
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -206,6 +207,10 @@ class Follow:
     def ask(self, q: Array, queries: Mapping[str, Query]) -> dict[str, Answer]:
         """Evaluate regions of the present model."""
         return self._model.ask(q, queries)
+
+    def asking(self, q: Array, wanted: Mapping[str, Query]) -> AbstractContextManager[Mapping[str, Answer]]:
+        """Of the present model."""
+        return self._model.asking(q, wanted)
 
     def prepare(self, q: Array) -> None:
         """Let the present model prepare itself, and those that come after it; what it gave before is no longer of use."""
