@@ -53,6 +53,7 @@ class LomerDipole(Case):
         Expect("atoms", 27760, source=PAPER, sizes=("full",)),
         Expect("mean displacement", 0.05755, tolerance=0.01, relative=True, source=PAPER, unit="Å", sizes=("full",)),
         Expect("coverage error", 0.0, tolerance=1e-10, source="every piece of matter is counted once"),
+        Expect("methods without an equilibrium", 0, source="every method comes to rest at every size"),
         Expect("patch test: QC-GFC", 0.0, tolerance=1e-10, source="identity: a sheared perfect crystal is in equilibrium", unit="eV/Å"),
         Expect("patch test: QC/CLS", 1e-3, kind="at least", source="known of energy blending", unit="eV/Å"),
         Expect("least e % with an energy, model 30", 3.93, kind="at most", source=f"the goal: the least of {PAPER}",
@@ -79,11 +80,14 @@ class LomerDipole(Case):
         run.record("cores", np.array(exact.cores(rest.q)), "Å")
         run.record("all atoms: evaluations", rest.evaluations)
         run.timings({"all atoms: dipole": rest.seconds})
-        data: dict[str, Any] = {"exact": exact, "rest": rest, "u": u, "errors": {}, "loads": {}, "published": PUBLISHED}
+        data: dict[str, Any] = {"exact": exact, "rest": rest, "u": u, "errors": {}, "loads": {}, "lost": 0, "published": PUBLISHED}
         patch(run, specimen, float(s["heights"].split(",")[0]))
         for height in map(float, s["heights"].split(",")):
             for name in s["methods"].split(", "):
                 self._one(run, specimen, name, height, data)
+        run.record("methods without an equilibrium", data["lost"])
+        for name, why in NOT_BUILT.items():
+            run.record(f"{name}: not built", why)
         self._least(run, data)
         self._load(run, data)
         self._write(run, data)
@@ -99,6 +103,7 @@ class LomerDipole(Case):
         except MultiscaleError as failure:  # that a method finds no equilibrium is a result
             run.say(f"{what}: {failure}")
             run.record(f"{what}: e %", None)
+            data["lost"] += 1
             return
         e = error(data["u"], problem.displacement(state.q))
         run.record(f"{what}: e %", e)
