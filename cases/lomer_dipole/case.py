@@ -77,10 +77,20 @@ class LomerDipole(Case):
         u = exact.problem.displacement(rest.q)
         run.record("mean displacement", float(np.linalg.norm(u, axis=1).mean()), "Å")
         run.record("energy of the dipole", rest.energy, "eV")
-        run.record("cores", np.array(exact.cores(rest.q)), "Å")
+        cores = np.array(exact.cores(rest.q))
+        run.record("cores", cores, "Å")
         run.record("all atoms: evaluations", rest.evaluations)
         run.timings({"all atoms: dipole": rest.seconds})
-        data: dict[str, Any] = {"exact": exact, "rest": rest, "u": u, "errors": {}, "loads": {}, "lost": 0, "published": PUBLISHED}
+        data: dict[str, Any] = {
+            "exact": exact,
+            "rest": rest,
+            "u": u,
+            "cores": cores,
+            "errors": {},
+            "loads": {},
+            "lost": 0,
+            "published": PUBLISHED,
+        }
         patch(run, specimen, float(s["heights"].split(",")[0]))
         for height in map(float, s["heights"].split(",")):
             for name in s["methods"].split(", "):
@@ -107,6 +117,8 @@ class LomerDipole(Case):
             return
         e = error(data["u"], problem.displacement(state.q))
         run.record(f"{what}: e %", e)
+        run.record(f"{what}: e % of the exact displacements on its mesh", self._interpolated(problem, data["u"]))
+        run.record(f"{what}: cores, off those of all atoms", np.subtract(simulation.cores(state.q), data["cores"]), "Å")
         if state.energy is not None:
             run.record(f"{what}: error of the energy %", 100.0 * (state.energy / data["rest"].energy - 1.0))
         run.record(f"{what}: evaluations over all atoms'", state.evaluations / data["rest"].evaluations)
@@ -116,6 +128,12 @@ class LomerDipole(Case):
         data["errors"].setdefault(name, {})[height] = (e, state.seconds, state.energy is not None)
         if name in run.settings["loaded"].split(", ") and height == run.settings["load_height"]:
             data["loads"][name] = (simulation, state)
+
+    @staticmethod
+    def _interpolated(problem: Problem, u: Any) -> float:
+        """The error of a method whose vertices are where those atoms are in the reference: what its cells cost."""
+        q = problem.atoms.reference + u[problem.atoms.vertices]
+        return error(u, problem.displacement(np.where(problem.fixed(), problem.atoms.reference, q)))
 
     @staticmethod
     def _least(run: Any, data: dict[str, Any]) -> None:
