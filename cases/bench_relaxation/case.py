@@ -19,7 +19,7 @@ from multiscale import Case, Expect, HybridModel, Interface, Nested
 from multiscale.calculator import RegionCalculator
 from multiscale.drive import relax
 from multiscale.fracture.hybrid import HybridCrack
-from multiscale.fracture.lattice import diamond_111
+from multiscale.fracture.lattice import diamond
 from multiscale.fracture.material import CrackMaterial
 from multiscale.models import StillingerWeber
 from multiscale.regions.ml import MLRegion
@@ -154,7 +154,7 @@ class AllAtom:
     """The same crack in atoms alone, those beyond a radius held at the K-field."""
 
     def __init__(self, material: CrackMaterial, radius: float):
-        crystal = diamond_111(material.a, radius + SKIN)
+        crystal = diamond(material.orientation, material.a, radius + SKIN)
         self.material, self.reference, self.basis = material, crystal.positions, crystal.basis
         self.period = crystal.period
         self.held = np.hypot(crystal.cells[:, 0], crystal.cells[:, 1]) > radius

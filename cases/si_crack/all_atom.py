@@ -16,7 +16,7 @@ from couplers import EnergyBlend
 from multiscale import HybridModel, Interface, Nested
 from multiscale.drive import load
 from multiscale.fracture.bonds import BondWatch
-from multiscale.fracture.lattice import diamond_111
+from multiscale.fracture.lattice import diamond
 from multiscale.fracture.material import CrackMaterial
 from multiscale.models import StillingerWeber
 from multiscale.regions.ml import MLRegion
@@ -29,7 +29,7 @@ def bracket(
     material: CrackMaterial, radius: float, step: float = 0.02, resolution: float = 0.0025
 ) -> tuple[float, float, int]:
     """K/K_G of the last intact and of the first broken state, and the number of free atoms."""
-    crystal, field, K_G = diamond_111(material.a, radius + SKIN), material.field, material.K_griffith
+    crystal, field, K_G = diamond(material.orientation, material.a, radius + SKIN), material.field, material.K_griffith
     X = crystal.positions
     shift = material.inner_shift[crystal.basis]
 

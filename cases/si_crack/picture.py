@@ -6,17 +6,9 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.collections import LineCollection
-from matplotlib.tri import Triangulation
 
 from multiscale.fracture.hybrid import HybridCrack
-
-COLOURS = {
-    "quantum core": "#c1121f",
-    "quantum buffer": "#f4a261",
-    "free atoms": "#1d3557",
-    "slaved to the mesh": "#8ecae6",
-}
+from multiscale.fracture.picture import atoms, stress_field
 
 
 def draw(data: dict[str, Any]) -> Any:
@@ -28,8 +20,8 @@ def draw(data: dict[str, Any]) -> Any:
     figure, axes = plt.subplots(1, 3, figsize=(16.5, 5.4), gridspec_kw={"width_ratios": [1.0, 1.15, 0.8]})
     image = None
     for axis, reach, size in ((axes[0], None, 1.0), (axes[1], 1.55 * crack.free_radius + 2.0, 26.0)):
-        image = _field(axis, crack, interface, q)
-        _atoms(axis, crack, interface, q, size, bonds=reach is not None)
+        image = stress_field(axis, interface, q)
+        atoms(axis, crack, interface, q, size, bonds=reach is not None)
         axis.set_aspect("equal")
         axis.set_xlabel("x = [11-2], Å")
         if reach is not None:
@@ -44,42 +36,6 @@ def draw(data: dict[str, Any]) -> Any:
     _curves(axes[2], crack, data)
     figure.tight_layout()
     return figure
-
-
-def _field(axis: Any, crack: HybridCrack, interface: Any, q: Any) -> Any:
-    region = interface.regions["fem"]
-    x = interface.place("fem", q)
-    stress = region.cell_stress(x)[:, 1, 1]
-    corners = Triangulation(x[:, 0], x[:, 1], crack.mesh.cells)
-    return axis.tripcolor(
-        corners, facecolors=stress, cmap="RdBu_r", vmin=-8, vmax=8, edgecolors="#00000018", linewidth=0.15
-    )
-
-
-def _atoms(axis: Any, crack: HybridCrack, interface: Any, q: Any, size: float, bonds: bool) -> None:
-    x = crack.atoms()[1].place(q)
-    kind = np.full(len(x), "slaved to the mesh", dtype=object)
-    kind[: crack.n_free] = "free atoms"
-    if "qm" in interface.overlays:
-        own = interface.embeddings["qm"].own
-        kind[own[own >= 0]] = "quantum buffer"
-        kind[: crack.n_free][interface.overlay_weights("qm")[: crack.n_free] > 0] = "quantum core"
-    if bonds:
-        watch = crack.watch()
-        ends = np.stack([x[watch.i, :2], (x[watch.j] + watch.shift)[:, :2]], axis=1)
-        gone = watch.broken(x[: crack.n_free])
-        axis.add_collection(LineCollection(ends[~gone], colors="#555555", linewidths=1.0, zorder=2))
-        opening = gone & (watch.lengths(x[: crack.n_free]) < 6.0)
-        axis.add_collection(
-            LineCollection(
-                ends[opening], colors="#d00000", linewidths=1.0, linestyles="dotted", zorder=2, label="broken bonds"
-            )
-        )
-    for name, colour in COLOURS.items():
-        mine = kind == name
-        if mine.any():
-            edge = {"edgecolors": "white", "linewidths": 0.4} if bonds else {"linewidths": 0}
-            axis.scatter(x[mine, 0], x[mine, 1], s=size, c=colour, label=name if bonds else None, zorder=3, **edge)
 
 
 def _curves(axis: Any, crack: HybridCrack, data: dict[str, Any]) -> None:

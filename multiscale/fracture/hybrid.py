@@ -11,6 +11,7 @@ q = [free atoms, mesh nodes],     x_slaved = X + u(X) + Z : sym ∇u
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,13 @@ from ..regions.ml import MLRegion
 from ..shapes import Cylinder
 from ..switching import Quintic, Switch
 from ..types import Array, BoolArray, IntArray
-from .bonds import BondWatch
-from .lattice import CrackCrystal, diamond_111
+from .crack import Crack, free_first
+from .lattice import CrackCrystal, diamond
 from .material import CrackMaterial
 
 
 @dataclass(frozen=True, eq=False)
-class HybridCrack:
+class HybridCrack(Crack):
     """Geometry and embeddings of a crack in atoms within a mesh; see the module's docstring for the rings.
 
     Parameters
@@ -68,15 +69,11 @@ class HybridCrack:
     def __post_init__(self) -> None:
         reach = self.material.model.cutoff * self.material.model.layers
         # Forces on counted atoms, which force-based couplers ask for, depend on the neighbours of their neighbours.
-        crystal = diamond_111(self.material.a, self.free_radius + self.blend + 2.0 * reach + self.material.bond)
-        free = np.hypot(crystal.cells[:, 0], crystal.cells[:, 1]) <= self.free_radius
-        order = np.concatenate([np.flatnonzero(free), np.flatnonzero(~free)])
-        sorted_crystal = CrackCrystal(
-            crystal.positions[order], crystal.basis[order], crystal.cells[order],
-            crystal.period, crystal.spacing, crystal.site_volume,
-        )  # fmt: skip
-        object.__setattr__(self, "crystal", sorted_crystal)
-        object.__setattr__(self, "n_free", int(free.sum()))
+        m, radius = self.material, self.free_radius + self.blend + 2.0 * reach + self.material.bond
+        crystal = diamond(m.orientation, m.a, radius)
+        crystal, n = free_first(crystal, np.hypot(crystal.cells[:, 0], crystal.cells[:, 1]) <= self.free_radius)
+        object.__setattr__(self, "crystal", crystal)
+        object.__setattr__(self, "n_free", n)
 
     crystal: CrackCrystal = field(init=False)
     n_free: int = field(init=False)
@@ -94,11 +91,6 @@ class HybridCrack:
         return np.arange(self.n_free, self.n_q)
 
     @property
-    def cell(self) -> Array:
-        """The atoms' cell, periodic along z only, Å."""
-        return np.diag([0.0, 0.0, self.crystal.period])
-
-    @property
     def reference(self) -> Array:
         """The closed, unloaded crack (n_q, 3)."""
         return np.concatenate([self.crystal.positions[: self.n_free], self.mesh.nodes])
@@ -113,41 +105,35 @@ class HybridCrack:
         mask[self.n_free + outer] = True
         return mask
 
-    def displacement(self, K: float, tip: tuple[float, float] = (0.0, 0.0)) -> Array:
+    def displacement(self, K: object, tip: tuple[float, float] = (0.0, 0.0)) -> Array:
         """The K-field at every shared dof (n_q, 3), Å; K in MPa·√m."""
         kfield, n = self.material.field, self.n_free
-        atoms = self._with_shift(self.crystal.positions[:n], self.crystal.basis[:n], K, tip)
+        atoms = self.shifted_field(self.crystal.positions[:n], self.crystal.basis[:n], K, tip)
         return np.concatenate(
             [atoms, kfield.displacement(self.mesh.nodes, K, tip, crack_faces(self.mesh, tip).astype(float))]
         )
 
-    def _with_shift(self, X: Array, basis: IntArray, K: float, tip: tuple[float, float]) -> Array:
-        """Displacement of the K-field and the inner shift of its strain."""
-        kfield = self.material.field
-        gradient = kfield.displacement_gradient(X, K, tip)
-        return kfield.displacement(X, K, tip) + np.einsum("nijk,njk->ni", self.material.inner_shift[basis], gradient)
-
-    def advance(self, q: Array, K: float, K_new: float) -> Array:
-        """Predictor: add the K-field's increment everywhere."""
-        return q + self.displacement(K_new - K)
-
     # -- regions -----------------------------------------------------------------------------------------------
 
     def atoms(self) -> tuple[MLRegion, Embedding]:
-        """All atoms: the free ones, then those slaved to the mesh."""
+        """All atoms: the free ones, then those slaved to the mesh. A new region each time, since models bind theirs to their ranks."""
+        m, X = self.material, self.crystal.positions
+        symbols = [m.symbol] * len(X)
+        region = MLRegion(m.model, symbols=symbols, positions=X, cell=self.cell, pbc=(False, False, True))
+        return region, self._rows
+
+    def place(self, q: Array) -> Array:
+        """Where all atoms are (n, 3), Å, for shared dofs q (n_q, 3)."""
+        return self._rows.place(q)
+
+    @cached_property
+    def _rows(self) -> Embedding:
         c, m = self.crystal, self.material
-        region = MLRegion(
-            m.model,
-            symbols=[m.symbol] * len(c.positions),
-            positions=c.positions,
-            cell=self.cell,
-            pbc=(False, False, True),
-        )
         rest = slice(self.n_free, None)
         # The atoms of a cell whose centre is just outside the hole may lie half a bond inside it.
         edge = 0.5 * m.bond + 0.5
         follow = slaved(self.mesh, c.positions[rest], self.nodes, self.n_q, m.inner_shift[c.basis[rest]], edge)
-        return region, stack(select(np.arange(self.n_free), self.n_q), follow)
+        return stack(select(np.arange(self.n_free), self.n_q), follow)
 
     def continuum(self) -> tuple[ContinuumRegion, Embedding]:
         """The mesh, one period thick, with enough quadrature points for weights that vary within cells."""
@@ -190,7 +176,7 @@ class HybridCrack:
         centre : float
             Å.
         """
-        x = self.atoms()[1].place(state)
+        x = self.place(state)
         near = np.hypot(self.crystal.positions[:, 0] - centre, self.crystal.positions[:, 1]) <= radius
         core = np.flatnonzero(near[: self.n_free])
         pbc = (False, False, True)
@@ -203,7 +189,7 @@ class HybridCrack:
 
     def over(self, cluster: Cluster) -> Embedding:
         """The affine rows of a cluster's atoms and link atoms over the shared dofs."""
-        _, place = self.atoms()
+        place = self._rows
         n, cell = place.n_x, self.cell
         inner, outer = cluster.links.T
         rows = stack(
@@ -216,7 +202,3 @@ class HybridCrack:
         # Only the home period's copies own their dofs: an image's force belongs to the image.
         image = np.concatenate([cluster.shift.any(axis=1), np.ones(len(cluster.links), dtype=bool)])
         return Embedding(embedding.matrix, embedding.offset, np.where(image, -1, embedding.own))
-
-    def watch(self, limit: float = 3.0) -> BondWatch:
-        """Bonds among the free atoms."""
-        return BondWatch.of(self.crystal.positions[: self.n_free], self.crystal.period, self.material.bond, limit)
