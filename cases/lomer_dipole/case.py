@@ -162,11 +162,12 @@ class LomerDipole(Case):
             states = self._states(run, simulation, rest, name)
             data["states"][name] = states
             what = f"{name}, model {s['load_height']:g}"
-            speed[name] = whole / sum(state.seconds for state in states)
+            # Over the same load steps, where a method does not get as far as all atoms.
+            speed[name] = sum(state.seconds for state in exact[: len(states)]) / sum(state.seconds for state in states)
             run.record(f"{what}: speed-up of the whole simulation", speed[name])
             run.record(
                 f"{what}: evaluations of the whole simulation over all atoms'",
-                sum(x.evaluations for x in states) / sum(x.evaluations for x in exact),
+                sum(x.evaluations for x in states) / sum(x.evaluations for x in exact[: len(states)]),
             )
             run.record(f"{what}: γ at which the cores move", self._moved(simulation, states))
             run.timings({f"{what}: whole simulation": sum(state.seconds for state in states)})
