@@ -38,11 +38,11 @@ class LatticeTrapping(Case):
     sizes = {
         "small": {
             "all_atom": "20, 30", "free": "12", "far": "200", "step": 0.08, "resolution": 0.005, "fmax": 1e-4, "points": 14,
-            "others": 1, "mace": 0,
+            "others": 1, "others_free": 16.0, "mace": 0,
         },
         "full": {
             "all_atom": "50, 100", "free": "12, 16, 20, 25", "far": "200, 2000", "step": 0.02, "resolution": 0.0025, "fmax": 1e-4,
-            "points": 80, "others": 3, "mace": 1,
+            "points": 80, "others": 3, "others_free": 30.0, "mace": 1,
         },
     }  # fmt: skip
     expectations = (
@@ -169,7 +169,7 @@ class LatticeTrapping(Case):
         for strength, orientation in todo:
             material = CrackMaterial.of(StillingerWeber(three_body_strength=strength), orientation=orientation)
             name = f"{'SW' if strength == 21.0 else 'λ = 42'}, {orientation.name}"
-            crack = run.world.bcast(disc(material, 16.0, 200.0) if run.first else None)
+            crack = run.world.bcast(disc(material, run.settings["others_free"], 200.0) if run.first else None)
             run.record(f"{name}: K_G", material.K_griffith, "MPa·√m")
             found = search.rise(name, crack)
             run.record(f"{name}: what breaks", found.what)
