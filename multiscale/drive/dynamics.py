@@ -77,7 +77,7 @@ def langevin(
     *,
     dt: float,
     steps: int,
-    temperature: float,
+    temperature: ArrayLike,
     friction: ArrayLike,
     seed: int,
     masses: Array | None = None,
@@ -95,8 +95,8 @@ def langevin(
         ASE time units.
     steps : int
         From ``start`` on.
-    temperature : float
-        K.
+    temperature : float or (n_q,) array
+        K; zones of their own temperatures, 0 for one that only damps.
     friction : float, (n_q,) or (n_q, 3) array
         γ per ASE time unit; 0 is Newton's equation for that dof.
     seed : int
@@ -223,7 +223,7 @@ class _Bath:
     seed: int
 
     @classmethod
-    def of(cls, m: Array, free: BoolArray, dt: float, temperature: float, friction: ArrayLike, seed: int) -> _Bath:
+    def of(cls, m: Array, free: BoolArray, dt: float, temperature: ArrayLike, friction: ArrayLike, seed: int) -> _Bath:
         gamma = np.asarray(friction, dtype=float)
         if gamma.shape == (len(m),):
             gamma = gamma[:, None]
@@ -232,10 +232,13 @@ class _Bath:
                 f"the friction must be one number, or one per dof ({len(m)},) or component ({len(m)}, 3), each 0 or more, got shape "
                 f"{gamma.shape}"
             )
-        if not (np.isfinite(temperature) and temperature >= 0):
-            raise MultiscaleError(f"the temperature of a thermostat must be 0 K or more, got {temperature!r}")
+        warm = np.asarray(temperature, dtype=float)
+        if warm.shape not in ((), (len(m),)) or not (np.isfinite(warm).all() and (warm >= 0).all()):
+            raise MultiscaleError(
+                f"the temperature of a thermostat must be 0 K or more, one number or one per dof ({len(m)},), got {temperature!r}"
+            )
         keep = np.exp(-dt * gamma)
-        noise = np.where(free, np.sqrt((1.0 - keep**2) * KB * temperature / m), 0.0)
+        noise = np.where(free, np.sqrt((1.0 - keep**2) * KB * warm.reshape(-1, 1) / m), 0.0)
         return cls(np.broadcast_to(keep, free.shape), noise, int(seed))
 
     def tied(self, ties: Multipliers) -> None:
