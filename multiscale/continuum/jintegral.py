@@ -17,7 +17,7 @@ import numpy as np
 from ..types import J_M2_PER_EV_A2, Array, MultiscaleError
 from .laws import Law
 from .mesh import SimplexMesh
-from .reference import rule
+from .rings import Ring
 
 
 def j_integral(
@@ -51,25 +51,12 @@ def j_integral(
             f"and {np.shape(x)}"
         )
     u = (np.asarray(x) - mesh.nodes)[:, :2]
-    far = np.linalg.norm(mesh.points - np.asarray(tip), axis=1)
-    out = [_ring(mesh, law, u, far, r1, r2, np.asarray(tip, dtype=float)) for r1, r2 in rings]
+    out = [_ring(mesh, law, u, Ring.of(mesh, r1, r2, tip)) for r1, r2 in rings]
     return np.array(out) * J_M2_PER_EV_A2
 
 
-def _ring(mesh: SimplexMesh, law: Law, u: Array, far: Array, r1: float, r2: float, tip: Array) -> float:
-    if not 0 <= r1 < r2 <= far.max() * (1 + 1e-9):
-        raise MultiscaleError(f"a ring needs 0 ≤ r₁ < r₂ ≤ {far.max():.4g} Å (the mesh's edge), got {r1} and {r2} Å")
-    radius = far[mesh.cells]
-    near = np.flatnonzero((radius.max(axis=1) > r1) & (radius.min(axis=1) - mesh.h < r2))
-    lam, w = rule(2, 4)
-    cell, lam = np.repeat(near, len(w)), np.tile(lam, (len(near), 1))
-    v = np.outer(mesh.volumes[near], w).ravel()
-    H = np.stack([g @ u for g in mesh.gradient_in(cell, lam)], axis=2)
-    d = np.einsum("nk,nkd->nd", lam, mesh.points[mesh.cells[cell]]) - tip
-    r = np.linalg.norm(d, axis=1)
-    t = np.clip((r - r1) / (r2 - r1), 0.0, 1.0)
-    # A smooth q: q = 1 − t²(3 − 2t), so that points at the ring's edges carry little.
-    grad_q = (-6.0 * t * (1.0 - t) / (r2 - r1))[:, None] * d / r[:, None]
+def _ring(mesh: SimplexMesh, law: Law, u: Array, ring: Ring) -> float:
+    H = ring.gradient(mesh, u)
     flux = np.einsum("niJ,ni->nJ", law.stress(H)[:, :2, :2], H[:, :, 0])
     flux[:, 0] -= law.density(H)
-    return float(v @ (flux * grad_q).sum(axis=1))
+    return float(ring.area @ (flux * ring.grad_q).sum(axis=1))

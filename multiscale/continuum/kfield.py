@@ -5,9 +5,12 @@
     s11 μ⁴ − 2 s16 μ³ + (2 s12 + s66) μ² − 2 s26 μ + s22 = 0,
 
 and with p_β = s11 μ_β² + s12 − s16 μ_β and q_β = s12 μ_β + s22/μ_β − s26 the two modes are combinations of the pairs
-(p_β, q_β). For a front normal to a mirror plane or along a two-fold axis s_ij is the usual s_ij − s_i3 s_j3 / s33.
-Other fronts, silicon's [11-2] among them, couple plane and antiplane shear: then either u_z is held at zero, which is
-what a plane-strain mesh solves, or the antiplane stresses are set to zero: the formula above taken literally.
+(p_β, q_β). For a front normal to a mirror plane or along a two-fold axis s_ij is the usual s_ij − s_i3 s_j3 / s33, and the field
+is that of :class:`~multiscale.continuum.stroh.StrohField` without K_III. Other fronts, silicon's [11-2] among them, couple plane
+and antiplane shear. Only Stroh's field is then in equilibrium, compatible and free of tractions in all three directions; the two
+of this file each give one of them up: either u_z is held at zero ("clamped": what a plane-strain mesh solves, held by body forces
+f_z), or the antiplane stresses are set to zero ("free": the formula above taken literally, with strains γ_xz, γ_yz that belong
+to no u_z).
 
 References: Sih, Paris & Irwin, Int. J. Fract. Mech. 1 (1965) 189, DOI 10.1007/BF00186854.
 """
@@ -21,15 +24,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import GPA_PER_EV_A3, J_M2_PER_EV_A2, MPA_SQRT_M_PER_EV_A25, Array, IntArray, MultiscaleError
+from ..types import GPA_PER_EV_A3, Array, IntArray, MultiscaleError
 from .mesh import SimplexMesh
-from .voigt import strain_vector, stress_matrix, voigt_stiffness
+from .tipfield import TipField, branched_sqrt
+from .voigt import voigt_stiffness
 
 _PLANE = np.ix_([0, 1, 5], [0, 1, 5])
 
 
 @dataclass(frozen=True, eq=False)
-class KField:
+class KField(TipField):
     """Plane-strain crack-tip field of modes I and II.
 
     Parameters
@@ -38,11 +42,12 @@ class KField:
         Elastic constants, GPa, Voigt order, in the crack's frame: x the direction of growth, y the normal of the
         crack plane, z the front. Faces lie on y = 0, x < 0.
     antiplane : str
-        "clamped": u_z = 0. "free": σ_xz = σ_yz = 0. The same for fronts that do not couple.
+        "clamped": u_z = 0. "free": σ_xz = σ_yz = 0. The same for fronts that do not couple; for those that do, see the module.
 
     Notes
     -----
-    Stress-intensity factors are in MPa·√m: a number (mode I) or a pair (K_I, K_II).
+    Stress-intensity factors are in MPa·√m: a number (mode I) or a pair (K_I, K_II). Fields, derivatives and energies are
+    documented in :class:`~multiscale.continuum.tipfield.TipField`.
 
     Examples
     --------
@@ -55,6 +60,7 @@ class KField:
 
     C: Array
     antiplane: Literal["clamped", "free"] = "clamped"
+    modes = 2
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "C", voigt_stiffness(self.C))
@@ -64,7 +70,7 @@ class KField:
             )
 
     @cached_property
-    def _stiffness(self) -> Array:
+    def stiffness(self) -> Array:
         """C (6, 6) for strains in the plane, eV/Å³; with free antiplane shear its stresses are condensed out."""
         c = self.C / GPA_PER_EV_A3
         if self.antiplane == "free":
@@ -77,7 +83,7 @@ class KField:
     @cached_property
     def compliance(self) -> Array:
         """In-plane compliance (3, 3) for xx, yy, xy, Å³/eV."""
-        return np.linalg.inv(self._stiffness[_PLANE])
+        return np.linalg.inv(self.stiffness[_PLANE])
 
     @cached_property
     def roots(self) -> NDArray[np.complex128]:
@@ -103,77 +109,25 @@ class KField:
         sign = np.array([-1.0, 1.0]) / (mu[0] - mu[1])
         return np.stack([b * other * sign, b * sign], axis=1)
 
-    # -- fields -------------------------------------------------------------------------------------------------
-
-    def displacement(self, X: Array, K: object, tip: object = (0.0, 0.0), face: Array | None = None) -> Array:
-        """Displacements (n, 3), Å, at reference points X (n, 2) or (n, 3), Å, of a crack whose tip is ``tip`` (x, y).
-
-        ``face`` (n,) tells for points on the crack plane behind the tip on which face they are: +1 upper, −1 lower,
-        0 by the sign of y − y_tip, where −0.0 is below. :func:`crack_faces` gives it for a mesh with a slit.
-        """
-        root = self._sqrt(X, tip, face)
-        u = np.sqrt(2.0 / np.pi) * np.einsum("a,iab,nb->ni", self._modes(K), self._coefficients, root).real
-        return np.pad(u, ((0, 0), (0, 1)))
-
-    def displacement_gradient(self, X: Array, K: object, tip: object = (0.0, 0.0), face: Array | None = None) -> Array:
-        """∂u_i/∂X_J (n, 3, 3); infinite at the tip."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            half = 0.5 / self._sqrt(X, tip, face)
-            slope = np.stack([half, half * self.roots], axis=1)  # ∂√z/∂x, ∂√z/∂y
-            k = self._modes(K)
-            H = np.sqrt(2.0 / np.pi) * np.einsum("a,iab,njb->nij", k, self._coefficients, slope).real
-        return np.pad(H, ((0, 0), (0, 1), (0, 1)))
-
-    def stress(self, X: Array, K: object, tip: object = (0.0, 0.0), face: Array | None = None) -> Array:
-        """Stress (n, 3, 3), eV/Å³, σ_zz included."""
-        H = self.displacement_gradient(X, K, tip, face)
-        return stress_matrix(strain_vector(0.5 * (H + H.transpose(0, 2, 1))) @ self._stiffness)
-
-    # -- energy -------------------------------------------------------------------------------------------------
+    def unit(self, d: Array, side: Array, order: int) -> Array:
+        """The fields of unit K_I and K_II, or their derivatives; see :meth:`TipField.unit`."""
+        root, mu, a = branched_sqrt(d, side, self.roots), self.roots, self._coefficients
+        if order == 0:
+            found = np.einsum("iab,nb->nia", a, root)
+        elif order == 1:
+            found = np.einsum("iab,nb,jb->niaj", a, 0.5 / root, np.stack([mu**0, mu]))  # ∂√z/∂x, ∂√z/∂y
+        else:
+            powers = np.stack([mu**0, mu, mu, mu**2]).reshape(2, 2, 2)
+            found = np.einsum("iab,nb,jlb->niajl", a, -0.25 / root**3, powers)
+        return np.pad(np.sqrt(2.0 / np.pi) * found.real, ((0, 0), (0, 1)) + ((0, 0),) * (order + 1))
 
     @cached_property
-    def _irwin(self) -> Array:
+    def irwin(self) -> Array:
         """The matrix B (2, 2) of G = Kᵀ B K, Å³/eV (Sih, Paris & Irwin, closure of the crack)."""
         s, (m1, m2) = self.compliance, self.roots
         s11, s22 = s[0, 0], s[1, 1]
         cross = 0.5 * (s11 * (m1 * m2).imag - s22 * (1.0 / (m1 * m2)).imag)
         return 0.5 * np.array([[-s22 * ((m1 + m2) / (m1 * m2)).imag, cross], [cross, s11 * (m1 + m2).imag]])
-
-    def energy_release_rate(self, K: object) -> float:
-        """G = K²/E′, J/m²."""
-        k = self._modes(K)
-        return float(k @ self._irwin @ k) * J_M2_PER_EV_A2
-
-    def griffith(self, gamma: float) -> float:
-        """K_G in mode I, MPa·√m, of a crack that makes two surfaces of energy ``gamma``, J/m²: G(K_G) = 2γ."""
-        if gamma <= 0:
-            raise MultiscaleError(f"a surface energy is positive, got {gamma} J/m²")
-        return float(np.sqrt(2.0 * gamma / self.energy_release_rate(1.0)))
-
-    # -- details ------------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _modes(K: object) -> Array:
-        k = np.atleast_1d(np.asarray(K, dtype=float))
-        if k.shape not in ((1,), (2,)) or not np.isfinite(k).all():
-            raise MultiscaleError(f"K is a number (mode I) or a pair (K_I, K_II) in MPa·√m, got {K!r}")
-        return np.pad(k, (0, 2 - len(k))) / MPA_SQRT_M_PER_EV_A25
-
-    def _sqrt(self, X: Array, tip: object, face: Array | None) -> NDArray[np.complex128]:
-        """√(x + μ_β y) (n, 2), continuous except across the faces, where z is negative and the side gives the sign."""
-        points = np.asarray(X, dtype=float)
-        if points.ndim != 2 or points.shape[1] not in (2, 3):
-            raise MultiscaleError(f"need points of shape (n, 2) or (n, 3), got {points.shape}")
-        d = points[:, :2] - np.asarray(tip, dtype=float)
-        side = np.where(np.signbit(d[:, 1]), -1.0, 1.0)  # −0.0 − 0.0 is −0.0
-        if face is not None:
-            f = np.asarray(face, dtype=float)
-            if f.shape != (len(points),):
-                raise MultiscaleError(f"face needs one of +1, −1, 0 per point, shape ({len(points)},), got {f.shape}")
-            side = np.where(f != 0, np.sign(f), side)
-        z = d[:, :1] + self.roots * d[:, 1:]
-        root = np.sqrt(z)
-        return np.where((z.real < 0) & (root.imag * side[:, None] < 0), -root, root)
 
 
 def crack_faces(mesh: SimplexMesh, tip: object = (0.0, 0.0)) -> IntArray:
