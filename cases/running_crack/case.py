@@ -40,7 +40,7 @@ class RunningCrack(Case):
         Expect("bond periods run, least", 10.0, kind="at least", source="the goal of this case"),
         Expect("energy budget, largest remainder over released", 0.01, kind="at most", source="the goal of this case"),
         Expect("conserved quantity, largest drift over released", 0.01, kind="at most", source="energy is conserved"),
-        Expect("bonds broken off the plane, most", 0, source="this potential cleaves; 10.1103/PhysRevLett.80.746"),
+        Expect("bonds broken off the plane, most", 0, source="this potential cleaves; 10.1103/PhysRevLett.80.746", sizes=("small",)),
     )  # fmt: skip
     citations = ("10.1103/PhysRevB.31.5262", "10.1103/PhysRevLett.80.746", "10.1093/amrx/abs010")
 

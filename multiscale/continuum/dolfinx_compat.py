@@ -91,6 +91,12 @@ def lagrange(mesh: Any, degree: int) -> Any:
     return fem.functionspace(mesh, ("Lagrange", degree, (dim,)))
 
 
+def lagrange_scalar(mesh: Any, degree: int) -> Any:
+    """The space of continuous scalar fields."""
+    element = ("Lagrange", degree)
+    return fem.FunctionSpace(mesh, element) if _OLD else fem.functionspace(mesh, element)
+
+
 def quadrature_space(mesh: Any, degree: int, shape: tuple[int, ...] = ()) -> Any:
     """The space of scalars or tensors of a shape at quadrature points; dof k of a cell is its point k, components row by row."""
     if _OLD:
@@ -144,6 +150,11 @@ def owned_cells(mesh: Any) -> int:
 def form(expression: Any) -> Any:
     """Compile a UFL form. Collective on the mesh's ranks: the first compiles, the others load."""
     return fem.form(expression, **_JIT)
+
+
+def integral(compiled: Any) -> float:
+    """The value of a compiled functional over this rank's cells."""
+    return float(np.real(fem.assemble_scalar(compiled)))
 
 
 class PointExpression:

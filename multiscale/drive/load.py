@@ -82,7 +82,14 @@ def load(
         model.prepare(at)
         last = None
         steps = relax(
-            model, at, fmax=fmax, max_steps=max_steps, preconditioner=p, energy_noise=energy_noise, refresh=refresh
+            model,
+            at,
+            fmax=fmax,
+            max_steps=max_steps,
+            preconditioner=p,
+            energy_noise=energy_noise,
+            refresh=refresh,
+            make=preconditioner,
         )
         for last in steps:
             each(last)

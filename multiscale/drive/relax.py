@@ -44,6 +44,7 @@ def relax(
     energy_noise: float = 1e-9,
     refresh: int = 40,
     follow: bool = True,
+    make: Callable[[Model, Array, BoolArray], Precondition] = precondition,
 ) -> Iterator[Step]:
     """Relax the free dofs until no force on them exceeds ``fmax``; a generator of steps, collective.
 
@@ -62,7 +63,7 @@ def relax(
     fixed : (n_q, 3) bool array, optional
         Instead of the interface's mask.
     preconditioner : callable, optional
-        P⁻¹ on (n_q, 3) arrays; by default the regions' stiffness at ``q``.
+        P⁻¹ on (n_q, 3) arrays to start with; by default what ``make`` gives at ``q``.
     energy_noise : float
         eV; energies closer than this are equal (set it to the SCF tolerance of a quantum region).
     refresh : int
@@ -70,6 +71,9 @@ def relax(
     follow : bool
         Whether a model that can may change its members at accepted steps; if not, one function is minimised, and the caller asks
         ``model.fits(q)`` in the end.
+    make : callable (model, q, free) -> P⁻¹
+        Makes the preconditioner, also when it is made anew; by default the regions' stiffness, factorised. Where that is dear (models
+        that pass messages), another model's will do.
 
     Yields
     ------
@@ -85,7 +89,7 @@ def relax(
     free = ~(model.interface.fixed if fixed is None else fixed)
     ties = _ties(model, free)
     q = np.array(q, dtype=float) if ties is None else ties.nearest(np.asarray(q, dtype=float))
-    p = _within(ties, preconditioner or precondition(model, q, free))
+    p = _within(ties, preconditioner or make(model, q, free))
     w = _Walk(_held(model, ties), free, p, fmax, max_move, memory, energy_noise)
     state = w.evaluate(q)
     steps, evaluations, changes = 0, 0, 0
@@ -117,7 +121,7 @@ def relax(
             changes, evaluations, ties = _counted(changes), evaluations + 1, _ties(model, free)
             w = replace(w, evaluate=_held(model, ties))
             state = w.evaluate(q)
-        w = replace(w, p=_within(ties, precondition(model, q, free)))
+        w = replace(w, p=_within(ties, make(model, q, free)))
 
 
 def _counted(changes: int) -> int:

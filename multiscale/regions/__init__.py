@@ -8,7 +8,9 @@ from ..lazy import lazy
 
 if TYPE_CHECKING:
     from .chain import ChainElements, ChainRegion
+    from .cohesive import CohesiveRegion, Together
     from .continuum import ContinuumRegion
+    from .damaged import Damaged
     from .ml import MLRegion
     from .multilattice import MultilatticeRegion
     from .qm import QMRegion
@@ -17,11 +19,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ChainElements",
     "ChainRegion",
+    "CohesiveRegion",
     "ContinuumRegion",
+    "Damaged",
     "MLRegion",
     "MultilatticeRegion",
     "QMRegion",
     "TightBindingRegion",
+    "Together",
 ]
 
 __getattr__, __dir__ = lazy(
@@ -29,10 +34,13 @@ __getattr__, __dir__ = lazy(
     {
         "ChainElements": ".chain",
         "ChainRegion": ".chain",
+        "CohesiveRegion": ".cohesive",
         "ContinuumRegion": ".continuum",
+        "Damaged": ".damaged",
         "MLRegion": ".ml",
         "MultilatticeRegion": ".multilattice",
         "QMRegion": ".qm",
         "TightBindingRegion": ".tight_binding",
+        "Together": ".cohesive",
     },
 )
