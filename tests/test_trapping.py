@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from processes import ROOT
 
 pytest.importorskip("torch")
 pytest.importorskip("multiscale.continuum.laws", exc_type=ImportError)  # needs DOLFINx
 
 from couplers import EnergyBlend
-from multiscale import HybridModel, Interface, Nested
+from multiscale import HybridModel, Interface, Nested, catalogue
 from multiscale.drive import relax
 from multiscale.drive.continuation import arc_length
 from multiscale.fracture.disc import AtomicCrack
@@ -150,3 +151,12 @@ def test_continuation_says_when_its_start_is_no_equilibrium(model, crack):
     far = crack.at(K) + 0.6 * np.sin(np.arange(crack.reference.size)).reshape(-1, 3)
     with pytest.raises(MultiscaleError):
         next(arc_length(model, crack.at, far, start=K, load_scale=K))
+
+
+def test_si_lattice_trapping(tmp_path):
+    """86 atoms in a mesh find both ends of the window of discs of atoms; the crystal that does not cleave is told apart."""
+    pytest.importorskip("matplotlib")
+    script = catalogue.cards([ROOT / "cases"])["si_lattice_trapping"].script
+    found = catalogue.load(script).run("small", tmp_path, silent=True)["quantities"]
+    assert [name for name, q in found.items() if q["ok"] is False] == []
+    assert (tmp_path / "si_lattice_trapping.png").exists()

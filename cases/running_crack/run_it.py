@@ -16,6 +16,7 @@ from multiscale import HybridModel
 from multiscale.drive import langevin, relax
 from multiscale.drive.thermal import kinetic_energy, thermal_velocities
 from multiscale.fracture.band import BandCrack
+from multiscale.fracture.leaving import Bounds
 from multiscale.types import J_M2_PER_EV_A2, Array
 
 
@@ -49,11 +50,13 @@ class Books:
         return f"{self.time[-1]:6.0f} fs: tip at {self.tip[-1]:7.2f} Å, window moved {self.moves[-1]} times{off}"
 
 
-def dampers(crack: BandCrack, rate: float, share: float = 0.2) -> Array:
+def dampers(crack: BandCrack, rate: float, share: float = 0.25) -> Array:
     """Friction (n_q,) per ASE time unit: none about the tip, growing smoothly to ``rate`` (1/ps) at both ends and the grips."""
-    X = crack.reference
+    X, held = crack.reference, crack.fixed()[:, :2].all(axis=1)
     length, half = crack.columns * crack.period, 0.5 * crack.height
-    ends = (np.abs(X[:, 0]) - (0.5 - share) * length) / (share * length)
+    # What comes to the ends is held there: it has to be at rest before.
+    end = np.abs(X[: crack.n_free][~held[: crack.n_free], 0]).max()
+    ends = (np.abs(X[:, 0]) - (0.5 - share) * length) / (end - (0.5 - share) * length)
     inner = crack.half + crack.blend
     grips = (np.abs(X[:, 1]) - inner) / (half - inner)
     t = np.clip(np.maximum(ends, grips), 0.0, 1.0)
@@ -80,7 +83,7 @@ class Loose:
         """Positions, the strip far ahead, and its G in J/m², for a nominal G in units of 2γ."""
         crack, model, gamma = self.crack, self.model, self.crack.material.gamma
         length = crack.columns * crack.period
-        tip = (-0.15 * length, 0.0)
+        tip = (-0.05 * length, 0.0)
         below = crack.strain(1.6 * 2.0 * gamma)
         rest, _ = crack.uniform(model, below, fmax=1e-4)
         *_, q = relax(model, self._held(crack.at(below, tip), rest), fmax=1e-3)
@@ -99,10 +102,10 @@ class Loose:
     def run(self, q: Array, ahead: Array, seed: int = 1) -> Any:
         """A generator of the books, one look after another; the same object each time."""
         s, crack, model = self.settings, self.crack, self.model
-        watch, n, books = crack.watch(), crack.n_free, Books()
+        watch, n, books, inside = crack.watch(), crack.n_free, Books(), Bounds.of(crack)
         masses = model.coupler.masses(model.interface)
         # The wake is cooled before it leaves: what it takes along would have to be booked otherwise.
-        warm = np.where(crack.reference[:, 0] < -0.3 * crack.columns * crack.period, 0.0, s["temperature"])
+        warm = np.where(crack.reference[:, 0] < -0.25 * crack.columns * crack.period, 0.0, s["temperature"])
         v = thermal_velocities(masses, s["temperature"], seed, fixed=crack.fixed(), at_rest=False)
         friction, dt = dampers(crack, s["rate"]), s["dt"] * units.fs
         heat = booked = 0.0
@@ -122,6 +125,8 @@ class Loose:
                 else:
                     last = step
             q, v, heat, index = last.q, last.velocities, last.heat, last.index
+            # Too long between two looks, and it runs out of the window before that moves.
+            inside(q)
             kinetic = kinetic_energy(masses, v)
             total = last.energy + kinetic
             books.time.append(index * s["dt"])
@@ -134,7 +139,7 @@ class Loose:
             books.off_plane = int((watch.broken(q[:n]) & ~watch.crossing).sum())
             books.frames.append((books.time[-1], crack.place(q) + [moves * crack.period, 0.0, 0.0]))
             yield books
-            while watch.front(q[:n]) > -0.1 * crack.columns * crack.period:
+            while watch.front(q[:n]) > 0.0:
                 q, v = crack.moved(q, ahead, v)
                 moves += 1
 

@@ -3,8 +3,8 @@
 Si (111)[1-10], one period thick along the front. The atoms' model is the shipped MACE potential, fitted to GFN1-xTB (size "classical":
 Stillinger–Weber with doubled three-body strength), the continuum an anisotropic linear-elastic disc with the constants of the same model
 and the K-field on its outer circle, the quantum core GFN1-xTB itself on a capped cluster around the tip, joined by buffered force mixing
-and rescaled to the model's lattice constant and bulk modulus. K_I is raised until a crossing bond breaks: by each of several members of the
-potential's committee, whose spread is the error bar of K₊, and then with the quantum core over the tip.
+and rescaled to the model's lattice constant and bulk modulus. K_I is raised until a crossing bond breaks: by each of several members of
+the potential's committee, whose spread is the error bar of K₊, and then with the quantum core over the tip.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class SiliconCrack(Case):
     sizes = {
         "small": {
             "potential": "mace", "members": "0, 1", "free_radius": 16.0, "blend": 10.0, "radius": 200.0, "h_inner": 7.0, "h_outer": 25.0,
-            "coupler": "energy_blend", "step": 0.16, "resolution": 0.02, "fmax": 5e-3, "quantum": True, "core": 2.6, "hops": 1,
-            "periods": 1, "quantum_step": 0.16, "quantum_resolution": 0.04, "buffer_check": 0, "electronic_temperature": 1000.0,
+            "coupler": "energy_blend", "step": 0.24, "resolution": 0.03, "fmax": 1e-2, "quantum": True, "core": 2.6, "hops": 1,
+            "periods": 1, "quantum_step": 0.24, "quantum_resolution": 0.06, "buffer_check": 0, "electronic_temperature": 1000.0,
         },
         "full": {
             "potential": "mace", "members": "0, 1, 2, 3", "free_radius": 20.0, "blend": 10.0, "radius": 400.0, "h_inner": 7.0,

@@ -40,6 +40,9 @@ from .lattice import CrackCrystal, patch
 from .material import CrackMaterial
 from .strip import ClampedStrip
 
+#: Relaxations of a uniform strip, each from the middle of the last one.
+MOST_TILINGS = 12
+
 
 @dataclass(frozen=True, eq=False)
 class BandCrack(Crack):
@@ -120,7 +123,9 @@ class BandCrack(Crack):
             levels.append(levels[-1] + step)
             step = min(1.15 * step, self.coarsest)
         y = self.half + (np.array(levels) - self.half) * (0.5 * self.height - self.half) / (levels[-1] - self.half)
+        # Atoms on an edge between cells would belong to one or the other by rounding, and columns would not be alike.
         x = (np.arange(self.columns + 1) - 0.5 * self.columns) * self.period
+        x[1:] += 1e-5 * self.period
         grid = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
         i, j = np.meshgrid(np.arange(self.columns), np.arange(len(y) - 1), indexing="ij")
         a = (i * len(y) + j).ravel()
@@ -145,13 +150,15 @@ class BandCrack(Crack):
         return np.concatenate([self.crystal.positions[: self.n_free], self.mesh.nodes])
 
     def fixed(self) -> BoolArray:
-        """Grips, both ends (two reaches of atoms, the outermost nodes), and z of the plane mesh's nodes."""
+        """Grips, both ends (two reaches of atoms, a column more of nodes), and z of the plane mesh's nodes."""
         m = self.material
         X, n = self.reference, self.n_free
         mask = np.zeros((self.n_q, 3), dtype=bool)
         mask[n:, 2] = True
         end = 0.5 * self.columns * self.period
-        depth = np.where(np.arange(self.n_q) < n, 2.0 * m.model.cutoff * m.model.layers, 1e-6)
+        # Atoms within two reaches feel the end; slaved ones hand that on to the nodes of their cells.
+        reach = m.model.cutoff * m.model.layers
+        depth = 2.0 * reach + np.where(np.arange(self.n_q) < n, 0.0, self.period)
         mask[np.abs(X[:, 0]) > end - depth - 1e-6] = True
         mask[n:][self.strip.gripped(X[n:])] = True
         return mask
@@ -181,6 +188,11 @@ class BandCrack(Crack):
             self.mesh, c.positions[rest], self.nodes, self.n_q, m.inner_shift[c.basis[rest]], 0.5 * self.period + m.bond
         )
         return stack(select(np.arange(self.n_free), self.n_q), follow)
+
+    @property
+    def margin(self) -> float:
+        """The width of the blend, Å."""
+        return self.blend
 
     def place(self, q: Array) -> Array:
         """Where all atoms are (n, 3), Å, for shared dofs q (n_q, 3)."""
@@ -245,10 +257,12 @@ class BandCrack(Crack):
         energies = []
         for value in (0.0, strain):
             q = self.at(value, far)
-            # The ends are held as the middle came to rest, until that changes nothing.
-            for _ in range(3):
+            # The ends are held as the middle came to rest, until that changes nothing: what is wrong there decays as exp(−πx/H).
+            for _ in range(MOST_TILINGS):
                 *_, last = relax(model, q, **settings)
                 q = self._tiled(last.q)
+                if last.index == 0:
+                    break
             energy = model.evaluate(q).energy
             if energy is None:
                 raise MultiscaleError(
