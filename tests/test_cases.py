@@ -59,9 +59,7 @@ def test_si_crack_without_its_quantum_core(tmp_path):
     """A few hundred atoms in a mesh find the load of the all-atom crack; a finished run leaves no checkpoint."""
     pytest.importorskip("multiscale.continuum.laws", exc_type=ImportError)
     case = catalogue.load(CARDS["si_crack"].script)
-    found = {
-        name: q["value"] for name, q in case.run("classical", tmp_path, silent=True)["quantities"].items()
-    }
+    found = {name: q["value"] for name, q in case.run("classical", tmp_path, silent=True)["quantities"].items()}
     # The limit of large all-atom discs, 1.435, is in the case's reference.json; half a per cent is the project's goal.
     assert found["ML/FEM: K/K_G when a bond breaks"] == pytest.approx(1.435, rel=0.005)
     assert found["ML/FEM: off-plane bonds broken"] == 0

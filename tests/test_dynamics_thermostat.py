@@ -16,7 +16,7 @@ from multiscale.drive import (
     thermal_velocities,
     verlet,
 )
-from multiscale.drive.dynamics import _Bath
+from multiscale.drive.motion import Bath
 from multiscale.drive.thermal import KB
 from multiscale.regions.chain import ChainRegion, MorsePair
 from multiscale.testing.problems import chain
@@ -79,7 +79,7 @@ def test_the_thermostat_gives_its_temperature_to_light_and_heavy():
 @pytest.mark.parametrize("friction", [0.5, np.linspace(0.0, 2.0, N)], ids=["one", "per dof"])
 def test_noise_and_friction_balance(friction):
     """Fluctuation and dissipation: m noise² = (1 − c²) kT, which keeps m⟨v²⟩ = kT whatever the friction; held components get none."""
-    found = _Bath.of(M[:, None], ~FIXED, 0.05, T, friction, 7)
+    found = Bath.of(M[:, None], ~FIXED, 0.05, T, friction, 7)
     keep = np.exp(-0.05 * np.broadcast_to(friction, N))
     assert np.allclose(found.keep[:, 0], keep, rtol=1e-15) and not found.noise[FIXED].any()
     assert np.allclose(found.noise[:, 0] ** 2 * M, (1.0 - keep**2) * KB * T, rtol=1e-13, atol=0.0)
@@ -209,7 +209,7 @@ def test_zones_of_a_thermostat_have_their_own_temperatures():
     """Each half comes to its own temperature, and a bath of 0 K only takes."""
     n = 4000
     m, warm = np.full(n, 28.0), np.where(np.arange(n) < n // 2, 300.0, 0.0)
-    zones = _Bath.of(m[:, None], np.ones((n, 3), dtype=bool), 1.0, warm, 0.5, 1)
+    zones = Bath.of(m[:, None], np.ones((n, 3), dtype=bool), 1.0, warm, 0.5, 1)
     v = thermal_velocities(m, 100.0, seed=3)
     for index in range(40):
         v = zones(v, index)

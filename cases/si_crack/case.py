@@ -46,13 +46,13 @@ class SiliconCrack(Case):
         "small": {
             "potential": "mace", "members": "0, 1", "free_radius": 16.0, "blend": 10.0, "radius": 200.0, "h_inner": 7.0, "h_outer": 25.0,
             "coupler": "energy_blend", "step": 0.24, "resolution": 0.03, "fmax": 1e-2, "quantum": True, "core": 2.6, "hops": 1,
-            "periods": 1, "quantum_step": 0.24, "quantum_resolution": 0.06, "buffer_check": 0, "electronic_temperature": 1000.0,
+            "periods": 1, "quantum_step": 0.24, "quantum_resolution": 0.06, "buffer_check": 0, "electronic_temperature": 3000.0,
         },
         "full": {
             "potential": "mace", "members": "0, 1, 2, 3", "free_radius": 20.0, "blend": 10.0, "radius": 400.0, "h_inner": 7.0,
             "h_outer": 25.0, "coupler": "energy_blend", "step": 0.08, "resolution": 0.01, "fmax": 1e-3, "quantum": True, "core": 3.6,
             "hops": 1, "periods": 1, "quantum_step": 0.08, "quantum_resolution": 0.02, "buffer_check": 2,
-            "electronic_temperature": 1000.0,
+            "electronic_temperature": 3000.0,
         },
         "classical": {
             "potential": "sw", "members": "0", "free_radius": 20.0, "blend": 8.0, "radius": 200.0, "h_inner": 7.0, "h_outer": 25.0,

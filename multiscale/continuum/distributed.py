@@ -24,7 +24,9 @@ class DistributedMesh:
     ----------
     mesh : SimplexMesh
     team : Team
-        With an MPI communicator, or one rank alone.
+    apart : bool
+        Whether a team of several members without a communicator will do: each of them has a mesh of its slice of the cells, and sums over
+        the team are the caller's. Else it is an error.
 
     Attributes
     ----------
@@ -33,21 +35,33 @@ class DistributedMesh:
         Input number of every cell that this rank has, ghosts included.
     """
 
-    def __init__(self, mesh: SimplexMesh, team: Team) -> None:
-        if team.size > 1 and team.comm is None:
+    def __init__(self, mesh: SimplexMesh, team: Team, apart: bool = False) -> None:
+        if team.size > 1 and team.comm is None and not apart:
             raise MultiscaleError(
                 f"a team of {team.size} without a communicator cannot share a mesh; give a Team with an MPI communicator"
             )
         self.mesh, self.team = mesh, team
         self.comm = fx.MPI.COMM_SELF if team.comm is None else team.comm
-        cells, points = mesh.cells[team.share(len(mesh.cells))], mesh.points[team.share(len(mesh.points))]
-        self.domain = fx.create_mesh(self.comm, cells, points, CELL_NAMES[mesh.dim])
-        self.original = np.asarray(self.domain.topology.original_cell_index, dtype=np.int64)
-        vertices = np.asarray(self.domain.geometry.input_global_indices, dtype=np.int64)
-        if not np.array_equal(vertices[fx.geometry_dofs(self.domain)], mesh.cells[self.original]):
+        cells, vertices = self._create()
+        self.original = cells[np.asarray(self.domain.topology.original_cell_index, dtype=np.int64)]
+        given = vertices[np.asarray(self.domain.geometry.input_global_indices, dtype=np.int64)]
+        if not np.array_equal(given[fx.geometry_dofs(self.domain)], mesh.cells[self.original]):
             raise MultiscaleError(
                 "this DOLFINx numbers cell vertices differently from 0.5 to 0.11; adapt continuum/distributed.py or use one of those"
             )
+
+    def _create(self) -> tuple[IntArray, IntArray]:
+        """Make the domain; gives the input numbers (nc,), (nv,) of the cells and vertices that it was made from."""
+        mesh, team, name = self.mesh, self.team, CELL_NAMES[self.mesh.dim]
+        cells, vertices = np.arange(len(mesh.cells)), np.arange(len(mesh.points))
+        if team.comm is not None or team.size == 1:
+            mine, points = mesh.cells[team.share(len(cells))], mesh.points[team.share(len(vertices))]
+            self.domain = fx.create_mesh(self.comm, mine, points, name)
+            return cells, vertices
+        cells = cells[team.share(len(cells))]
+        vertices, local = np.unique(mesh.cells[cells], return_inverse=True)
+        self.domain = fx.create_mesh(self.comm, local.reshape(-1, mesh.dim + 1), mesh.points[vertices], name)
+        return cells, vertices
 
     def vectors(self) -> Field:
         """Vector fields on the mesh's nodes, linear or quadratic as those are."""

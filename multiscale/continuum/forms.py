@@ -17,6 +17,7 @@ import scipy.sparse as sp
 
 from ..types import Array, BoolArray, IntArray, MultiscaleError, Team
 from . import dolfinx_compat as fx
+from .distributed import DistributedMesh
 from .equilibrium import Equilibrium
 from .laws import Law
 from .mesh import SimplexMesh
@@ -40,46 +41,27 @@ class DistributedForms:
 
     def __init__(self, mesh: SimplexMesh, law: Law, degree: int, team: Team) -> None:
         self.mesh, self.law, self.degree, self.team = mesh, law, degree, team
-        self.domain, cells, vertices = self._distribute()
-        self.space = fx.lagrange(self.domain, mesh.degree)
-        weights = fx.quadrature_space(self.domain, degree)
-        self.u, self.direction = fx.fem.Function(self.space), fx.fem.Function(self.space)
+        self.parts = DistributedMesh(mesh, team, apart=True)
+        self.field = self.parts.vectors()
+        self.space, self.node_of_dof = self.field.space, self.field.nodes
+        weights = fx.quadrature_space(self.parts.domain, degree)
+        self.u, self.direction = self.field.function(), self.field.function()
         self.w = fx.fem.Function(weights)
-        self._map(weights, cells, vertices)
+        self._map(weights)
         self.terms = terms(law, self.space, self.u, self.w, degree)
 
-    def _distribute(self) -> tuple[Any, IntArray, IntArray]:
-        """The distributed mesh, with the input numbers of the cells and vertices that it was made from."""
-        mesh, team = self.mesh, self.team
-        name, cells = CELL_NAMES[mesh.dim], np.arange(len(mesh.cells))
-        if team.comm is not None:
-            mine, points = mesh.cells[team.share(len(cells))], mesh.points[team.share(len(mesh.points))]
-            return fx.create_mesh(team.comm, mine, points, name), cells, np.arange(len(mesh.points))
-        cells = cells[team.share(len(cells))]
-        vertices, local = np.unique(mesh.cells[cells], return_inverse=True)
-        local = local.reshape(-1, mesh.dim + 1)
-        return fx.create_mesh(fx.MPI.COMM_SELF, local, mesh.points[vertices], name), cells, vertices
-
-    def _map(self, weight_space: Any, cells: IntArray, vertices: IntArray) -> None:
-        """Tie dofs, cells and quadrature points to the input numbering, by topology alone."""
-        original = cells[np.asarray(self.domain.topology.original_cell_index, dtype=np.int64)]
-        points_in = np.asarray(self.domain.geometry.input_global_indices, dtype=np.int64)
-        corners = vertices[points_in[fx.geometry_dofs(self.domain)]]
+    def _map(self, weight_space: Any) -> None:
+        """Tie quadrature points to the input numbering."""
         points, weights = fx.quadrature_rule(CELL_NAMES[self.mesh.dim], self.degree)
         lam, ours = rule(self.mesh.dim, self.degree)
-        same_order = np.array_equal(corners, self.mesh.cells[original])
-        if not same_order or np.shape(points) != lam[:, 1:].shape or not np.allclose(points, lam[:, 1:], atol=1e-12):
+        if np.shape(points) != lam[:, 1:].shape or not np.allclose(points, lam[:, 1:], atol=1e-12):
             raise MultiscaleError(
-                "this DOLFINx numbers cell vertices or quadrature points differently from 0.5 to 0.11; adapt "
-                "continuum/forms.py or use one of those versions"
+                "this DOLFINx numbers quadrature points differently from 0.5 to 0.11; adapt continuum/forms.py or use one of those versions"
             )
         if not np.allclose(weights / weights.sum(), ours, atol=1e-12):
             raise MultiscaleError("this basix has other weights than continuum/reference.py; adapt that file")
-        dofs = fx.dofs(self.space, self.mesh.cell_nodes.shape[1])
-        self.node_of_dof = np.zeros(int(dofs.max(initial=-1)) + 1, dtype=np.int64)
-        self.node_of_dof[dofs] = self.mesh.cell_nodes[original]
-        self.cells = original[: fx.owned_cells(self.domain)]
-        nq = len(ours)
+        original, nq = self.parts.original, len(ours)
+        self.cells = original[: fx.owned_cells(self.parts.domain)]
         self.sites = self.cells[:, None] * nq + np.arange(nq)
         self._weight_dofs = fx.dofs(weight_space, nq)
         self._weight_sites = original[:, None] * nq + np.arange(nq)
@@ -89,11 +71,8 @@ class DistributedForms:
 
     def set(self, u: Array, weights: Array | None) -> None:
         """Take displacements (n_nodes, 3), Å, and site weights (n_sites,) or None for one."""
-        self._fill(self.u, u)
+        self.field.fill(self.u, u)
         self.w.x.array[self._weight_dofs] = 1.0 if weights is None else weights[self._weight_sites]
-
-    def _fill(self, function: Any, values: Array) -> None:
-        function.x.array[:] = values[self.node_of_dof, : self.mesh.dim].ravel()
 
     # -- forms --------------------------------------------------------------------------------------------------
 
@@ -123,7 +102,7 @@ class DistributedForms:
 
     def hessian_product(self, direction: Array) -> Array:
         """Share of ∂²E/∂u² · direction (n_nodes, 3): eV/Å, per Å of thickness in two dimensions."""
-        self._fill(self.direction, direction)
+        self.field.fill(self.direction, direction)
         form = self._action
         self.terms.refresh(2)
         return self._scatter(fx.assemble_local(self._vector, form))
@@ -175,9 +154,6 @@ class DistributedForms:
         pick = self.node_of_dof
         first, held, dead = (a[pick, : self.mesh.dim] for a in (start, value, load))
         self._equilibrium.solve(first, held, fixed[pick, : self.mesh.dim], dead, rtol)
-        n = self.space.dofmap.index_map.size_local
         out = np.zeros((len(self.mesh.nodes), 3))
-        out[pick[:n], : self.mesh.dim] = np.reshape(self.u.x.array, (-1, self.mesh.dim))[:n]
-        if self.team.comm is not None:
-            self.team.comm.Allreduce(fx.MPI.IN_PLACE, out)  # each node is owned by one rank
+        out[:, : self.mesh.dim] = self.field.gathered(self.u.x.array)
         return out

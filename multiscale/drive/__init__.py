@@ -10,6 +10,7 @@ from .friction import FineFriction, Friction
 from .load import load
 from .precondition import Preconditioner, precondition
 from .relax import relax
+from .respa import respa
 from .shadow import EnergyRecord, drift, leapfrog_energy, record_energy
 from .step import Step
 from .thermal import kinetic_energy, kinetic_temperature, thermal_velocities
@@ -41,6 +42,7 @@ __all__ = [
     "precondition",
     "record_energy",
     "relax",
+    "respa",
     "staggered",
     "thermal_velocities",
     "verlet",

@@ -18,7 +18,7 @@ from ..region import Region
 from ..types import Array, BoolArray, IntArray
 from .bonds import BondWatch
 from .lattice import CrackCrystal
-from .material import CrackMaterial
+from .material import CrystalOfCrack
 
 
 class Crack(ABC):
@@ -26,14 +26,14 @@ class Crack(ABC):
 
     Attributes
     ----------
-    material : CrackMaterial
+    material : CrystalOfCrack
     crystal : CrackCrystal
         All atoms, the free ones first.
     n_free : int
         How many atoms are free; they are the first of the shared dofs.
     """
 
-    material: CrackMaterial
+    material: CrystalOfCrack
     crystal: CrackCrystal
     n_free: int
 
@@ -59,6 +59,11 @@ class Crack(ABC):
     @abstractmethod
     def place(self, q: Array) -> Array:
         """Where all atoms are (n, 3), Å, for shared dofs q (n_q, 3)."""
+
+    @property
+    def margin(self) -> float:
+        """How near to the last atom that moves the front may come, Å: one reach."""
+        return float(self.material.model.cutoff * self.material.model.layers)
 
     @property
     def cell(self) -> Array:

@@ -19,8 +19,8 @@ from ..region import Region
 from ..regions.ml import MLRegion
 from ..types import Array, BoolArray
 from .crack import Crack, free_first
-from .lattice import CrackCrystal, diamond
-from .material import CrackMaterial
+from .lattice import CrackCrystal
+from .material import CrystalOfCrack
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,19 +29,19 @@ class AtomicCrack(Crack):
 
     Parameters
     ----------
-    material : CrackMaterial
+    material : CrystalOfCrack
     radius : float
         Å; cells whose centre is within it are free.
     """
 
-    material: CrackMaterial
+    material: CrystalOfCrack
     radius: float
     crystal: CrackCrystal = field(init=False)
     n_free: int = field(init=False)
 
     def __post_init__(self) -> None:
         m = self.material
-        crystal = diamond(m.orientation, m.a, self.radius + 2.0 * m.model.cutoff * m.model.layers + 0.2)
+        crystal = m.crystal(self.radius + 2.0 * m.model.cutoff * m.model.layers + 0.2)
         crystal, n = free_first(crystal, np.hypot(crystal.cells[:, 0], crystal.cells[:, 1]) <= self.radius)
         object.__setattr__(self, "crystal", crystal)
         object.__setattr__(self, "n_free", n)
@@ -52,8 +52,9 @@ class AtomicCrack(Crack):
         return self.crystal.positions
 
     def fixed(self) -> BoolArray:
-        """The atoms outside."""
+        """The atoms outside, and z where motion is planar."""
         mask = np.zeros((len(self.reference), 3), dtype=bool)
+        mask[:, 2] = self.material.planar
         mask[self.n_free :] = True
         return mask
 

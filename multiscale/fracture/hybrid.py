@@ -10,7 +10,7 @@ q = [free atoms, mesh nodes],     x_slaved = X + u(X) + Z : sym ∇u
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -31,8 +31,8 @@ from ..shapes import Cylinder
 from ..switching import Quintic, Switch
 from ..types import Array, BoolArray, IntArray
 from .crack import Crack, free_first
-from .lattice import CrackCrystal, diamond
-from .material import CrackMaterial
+from .lattice import CrackCrystal
+from .material import CrystalOfCrack
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class HybridCrack(Crack):
 
     Parameters
     ----------
-    material : CrackMaterial
+    material : CrystalOfCrack
     mesh : SimplexMesh
         An annulus with a slit whose hole is ``free_radius`` wide, so that every cell is full of slaved atoms or counted itself:
         nodes in between would be held by nothing.
@@ -52,7 +52,7 @@ class HybridCrack(Crack):
     switch : Switch
     """
 
-    material: CrackMaterial
+    material: CrystalOfCrack
     mesh: SimplexMesh
     free_radius: float
     blend: float = 8.0
@@ -61,7 +61,13 @@ class HybridCrack(Crack):
 
     @classmethod
     def disc(
-        cls, material: CrackMaterial, free_radius: float, radius: float, h_inner: float, h_outer: float, **settings: Any
+        cls,
+        material: CrystalOfCrack,
+        free_radius: float,
+        radius: float,
+        h_inner: float,
+        h_outer: float,
+        **settings: Any,
     ) -> HybridCrack:
         """A crack in a disc of ``radius`` (Å) with cells from ``h_inner`` to ``h_outer`` (Å), quadratic; needs gmsh."""
         return cls(material, cracked_disc(radius, free_radius, h_inner, h_outer, degree=2), free_radius, **settings)
@@ -70,7 +76,7 @@ class HybridCrack(Crack):
         reach = self.material.model.cutoff * self.material.model.layers
         # Forces on counted atoms, which force-based couplers ask for, depend on the neighbours of their neighbours.
         m, radius = self.material, self.free_radius + self.blend + 2.0 * reach + self.material.bond
-        crystal = diamond(m.orientation, m.a, radius)
+        crystal = m.crystal(radius)
         crystal, n = free_first(crystal, np.hypot(crystal.cells[:, 0], crystal.cells[:, 1]) <= self.free_radius)
         object.__setattr__(self, "crystal", crystal)
         object.__setattr__(self, "n_free", n)
@@ -96,8 +102,9 @@ class HybridCrack(Crack):
         return np.concatenate([self.crystal.positions[: self.n_free], self.mesh.nodes])
 
     def fixed(self) -> BoolArray:
-        """K-field circle, and z of the plane mesh's nodes."""
+        """K-field circle, z of the plane mesh's nodes, and of all where motion is planar."""
         mask = np.zeros((self.n_q, 3), dtype=bool)
+        mask[:, 2] = self.material.planar
         mask[self.n_free :, 2] = True
         radius = np.hypot(*self.mesh.nodes[:, :2].T)
         outer = self.mesh.boundary_nodes()
@@ -122,6 +129,11 @@ class HybridCrack(Crack):
         region = MLRegion(m.model, symbols=symbols, positions=X, cell=self.cell, pbc=(False, False, True))
         return region, self._rows
 
+    @property
+    def margin(self) -> float:
+        """The width of the blend, Å."""
+        return self.blend
+
     def place(self, q: Array) -> Array:
         """Where all atoms are (n, 3), Å, for shared dofs q (n_q, 3)."""
         return self._rows.place(q)
@@ -142,7 +154,7 @@ class HybridCrack(Crack):
             self.law or LinearElastic(self.material.C),
             thickness=self.crystal.period,
             site_volume=self.crystal.site_volume,
-            atom_mass=28.0855,
+            atom_mass=self.material.mass,
             quadrature_degree=4,
         )
         return region, select(self.nodes, self.n_q)
@@ -157,6 +169,10 @@ class HybridCrack(Crack):
         return Interface(
             self.reference, regions, partition, self.fixed(), overlays=overlays, anchors={"ml": self.crystal.cells}
         )
+
+    def with_model(self, model: Any) -> HybridCrack:
+        """The same dofs, mesh and continuum with another interatomic model: its stiffness preconditions where one's own is dear."""
+        return replace(self, material=replace(self.material, model=model))  # type: ignore[type-var]
 
     # -- a quantum core ----------------------------------------------------------------------------------------
 

@@ -5,22 +5,73 @@ C_ij and inner shifts by strain differences, γ from a slab, K_G from (C, γ), a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from ase.build import bulk
+from ase.data import atomic_masses, atomic_numbers
 
 from ..continuum.kfield import KField
 from ..elastic import Elastic, elastic_constants, lattice_constant, rotate_stiffness
 from ..region import Query
 from ..regions.ml import MLRegion
 from ..types import J_M2_PER_EV_A2, Array
-from .lattice import SHUFFLE_111, Orientation, orthogonal_cell
+from .lattice import SHUFFLE_111, CrackCrystal, Orientation, diamond, orthogonal_cell
+
+
+class CrystalOfCrack(ABC):
+    """What a crack needs to know of its crystal; all tensors are in the crack's frame.
+
+    Attributes
+    ----------
+    model : SiteModel
+    symbol : str
+    C : (6, 6) array
+        GPa.
+    inner_shift : (n_basis, 3, 3, 3) array
+        Å per strain, per sublattice.
+    gamma : float
+        Energy of the unrelaxed surface that the crack makes, J/m².
+    planar : bool
+        Whether atoms move in the plane of the crack's cross-section only.
+    """
+
+    model: Any
+    symbol: str
+    C: Array
+    inner_shift: Array
+    gamma: float
+    planar: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def bond(self) -> float:
+        """First-neighbour distance, Å."""
+
+    @abstractmethod
+    def crystal(self, radius: float) -> CrackCrystal:
+        """All primitive cells whose centre lies within ``radius`` (Å) of the front, one period thick."""
+
+    @property
+    def field(self) -> KField:
+        """The K-field of this material."""
+        return KField(self.C)
+
+    @property
+    def K_griffith(self) -> float:
+        """MPa·√m."""
+        return self.field.griffith(self.gamma)
+
+    @property
+    def mass(self) -> float:
+        """Of an atom, amu."""
+        return float(atomic_masses[atomic_numbers[self.symbol]])
 
 
 @dataclass(frozen=True)
-class CrackMaterial:
+class CrackMaterial(CrystalOfCrack):
     """A diamond crystal as an interatomic model has it, in a crack's frame.
 
     Attributes
@@ -67,19 +118,13 @@ class CrackMaterial:
         return cls(model, symbol, a, elastic, C, shift, surface_energy(model, symbol, a, orientation), orientation)
 
     @property
-    def field(self) -> KField:
-        """The K-field of this material."""
-        return KField(self.C)
-
-    @property
-    def K_griffith(self) -> float:
-        """MPa·√m."""
-        return self.field.griffith(self.gamma)
-
-    @property
     def bond(self) -> float:
         """First-neighbour distance, Å."""
         return self.a * np.sqrt(3) / 4
+
+    def crystal(self, radius: float) -> CrackCrystal:
+        """A disc of diamond."""
+        return diamond(self.orientation, self.a, radius)
 
 
 def surface_energy(

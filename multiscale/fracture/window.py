@@ -18,6 +18,7 @@ from ..drive.step import Step
 from ..protocol import Model
 from ..types import Array
 from .crack import Crack
+from .leaving import contained
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ def until_event(
     ------
     Step
         ``event`` is what the bonds look like, in every state; the last state's differs from the one's before, unless ``stop`` was reached.
+
+    Raises
+    ------
+    MultiscaleError
+        If the front has come to the edge of the free atoms (:mod:`multiscale.fracture.leaving`).
     """
     watch, n = crack.watch(limit), crack.n_free
 
@@ -83,7 +89,7 @@ def until_event(
         model, q, crack.advance, start=start, stop=stop, step=signed, resolution=resolution, event=event, **settings
     )
     first = None
-    for state in states:
+    for state in contained(states, crack, limit):
         here = event(state.q)
         yield replace(state, event=here)
         first = here if first is None else first

@@ -1,15 +1,22 @@
-"""An anisotropic hyperelastic block, a linear one in plane strain, and crystals by Cauchy–Born laws, with shifts hidden and as dofs."""
+"""Continua: hyperelastic, in plane strain, damaged, cut by a cohesive interface, and crystals by Cauchy–Born laws."""
 
 from __future__ import annotations
 
+import numpy as np
 from ase.build import bulk
 
 from ...continuum.cauchy_born import CauchyBorn
+from ...continuum.cohesive import Joint
+from ...continuum.cohesive_laws import Reversible
+from ...continuum.cut import cut
 from ...continuum.laws import LinearElastic, StVenantKirchhoff
 from ...continuum.mesh import SimplexMesh
+from ...continuum.traction import Exponential
 from ...continuum.voigt import cubic_stiffness
 from ...models import StillingerWeber
+from ...regions.cohesive import CohesiveRegion, Together
 from ...regions.continuum import ContinuumRegion
+from ...regions.damaged import Damaged
 from ...regions.multilattice import MultilatticeRegion
 from ..specimen import Specimen
 
@@ -26,6 +33,38 @@ def block() -> Specimen:
     """Three dimensions, linear tetrahedra, St. Venant–Kirchhoff."""
     mesh = SimplexMesh.box((0, 0, 0), (10, 8, 9), (2, 2, 2))
     return Specimen(lambda: ContinuumRegion(mesh, StVenantKirchhoff(C), site_volume=20.0, atom_mass=28.0))
+
+
+def damaged() -> Specimen:
+    """Three dimensions, linear tetrahedra, with a general damage."""
+    mesh = SimplexMesh.box((0, 0, 0), (10, 8, 9), (2, 2, 2))
+    damage = np.random.default_rng(1).uniform(0.0, 0.9, len(mesh.points))
+
+    def make() -> Damaged:
+        region = Damaged(ContinuumRegion(mesh, LinearElastic(C), site_volume=20.0, atom_mass=28.0, quadrature_degree=2))
+        region.degrade(damage)
+        return region
+
+    return Specimen(make)
+
+
+def cohesive() -> Specimen:
+    """Plane strain, quadratic triangles, cut through along y = 0 by an interface that opens, closes and slides; its law is a potential."""
+    whole = SimplexMesh.rectangle((0, -4), (12, 4), (3, 2), degree=2)
+    joint = Joint(cut(whole, lambda X: np.abs(X[:, 1]) < 1e-9, lambda X: X[:, 1] > 0), thickness=3.84)
+    law = Reversible(Exponential(0.2, 0.17), shear=0.7)  # eV/Å³, eV/Å²: a surface of 1.4 J/m²
+
+    def make() -> Together:
+        body = ContinuumRegion(joint.mesh, LinearElastic(C), site_volume=20.0, thickness=3.84, atom_mass=28.0)
+        return Together([body, CohesiveRegion(joint, law, modulus=np.inf)])
+
+    X = joint.mesh.nodes
+    x = X + np.random.default_rng(2).normal(0.0, 0.02, X.shape) * [1.0, 1.0, 0.0]
+    # Farther open than the peak of the law at one end, pressed together at the other: opening changes sign between Gauss points.
+    side = np.zeros(len(X))
+    side[joint.upper], side[joint.lower] = 1.0, -1.0
+    x[:, 1] += side * (0.02 * X[:, 0] - 0.05)
+    return Specimen(make, x)
 
 
 def _silicon() -> CauchyBorn:
