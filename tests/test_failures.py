@@ -15,6 +15,8 @@ from processes import mpi, python
 from multiscale import ranks
 from multiscale.types import MultiscaleError
 
+pytestmark = pytest.mark.alone
+
 SCRIPTS = Path(__file__).parent / "mpi"
 FAILS = str(SCRIPTS / "one_rank_fails.py")
 

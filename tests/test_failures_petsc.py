@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from processes import mpi
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.skipif(shutil.which("mpirun") is None, reason="no mpirun here")
 @pytest.mark.parametrize("size", [2, 3])

@@ -15,6 +15,8 @@ from multiscale.region import Query
 from multiscale.regions.ml import MLRegion
 from multiscale.types import MultiscaleError, Team
 
+pytestmark = pytest.mark.alone
+
 SCRIPT = str(ROOT / "tests" / "mpi" / "ml_ranks.py")
 
 

@@ -13,7 +13,7 @@ pytest.importorskip("multiscale.continuum.laws", exc_type=ImportError)  # needs 
 
 SCRIPT = str(Path(__file__).parent / "mpi" / "hybrid_ranks.py")
 
-pytestmark = pytest.mark.skipif(shutil.which("mpirun") is None, reason="no mpirun here")
+pytestmark = [pytest.mark.alone, pytest.mark.skipif(shutil.which("mpirun") is None, reason="no mpirun here")]
 
 
 def on(ranks, folder):

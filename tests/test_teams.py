@@ -20,6 +20,8 @@ from multiscale.testing.problems import chain
 from multiscale.testing.threads import on_ranks
 from multiscale.types import MultiscaleError
 
+pytestmark = pytest.mark.alone
+
 SCRIPT = str(Path(__file__).parent / "mpi" / "team_ranks.py")
 launcher = pytest.mark.skipif(shutil.which("mpirun") is None, reason="no mpirun here")
 

@@ -33,6 +33,8 @@ from multiscale.types import MultiscaleError
 
 #: Å; the width over which quantum forces give way to the interatomic model's.
 BLEND = 1.5
+#: What a loading ends with where relaxation finds no equilibrium.
+LOST = "no equilibrium found"
 HOLLAND = "10.1103/PhysRevLett.80.746"
 SIH = "10.1007/BF00186854"
 PUBLISHED = "independent codes (matscipy, LAMMPS) with the same potential; 10.1103/PhysRevB.31.5262 with λ = 42"
@@ -46,12 +48,12 @@ class SiliconCrack(Case):
         "small": {
             "potential": "mace", "members": "0, 1", "free_radius": 16.0, "blend": 10.0, "radius": 200.0, "h_inner": 7.0, "h_outer": 25.0,
             "coupler": "energy_blend", "step": 0.24, "resolution": 0.03, "fmax": 1e-2, "quantum": True, "core": 2.6, "hops": 1,
-            "periods": 1, "quantum_step": 0.24, "quantum_resolution": 0.06, "buffer_check": 0, "electronic_temperature": 3000.0,
+            "periods": 1, "quantum_step": 0.12, "quantum_resolution": 0.12, "buffer_check": 0, "electronic_temperature": 3000.0,
         },
         "full": {
             "potential": "mace", "members": "0, 1, 2, 3", "free_radius": 20.0, "blend": 10.0, "radius": 400.0, "h_inner": 7.0,
             "h_outer": 25.0, "coupler": "energy_blend", "step": 0.08, "resolution": 0.01, "fmax": 1e-3, "quantum": True, "core": 3.6,
-            "hops": 1, "periods": 1, "quantum_step": 0.08, "quantum_resolution": 0.02, "buffer_check": 2,
+            "hops": 1, "periods": 1, "quantum_step": 0.06, "quantum_resolution": 0.03, "buffer_check": 2,
             "electronic_temperature": 3000.0,
         },
         "classical": {
@@ -178,16 +180,24 @@ class SiliconCrack(Case):
 
         steps = load(
             model, begin, crack.advance, start=start, stop=2.2 * K_G, step=step * K_G, resolution=finest * K_G,
-            event=lambda at: watch.state(at[:n]), fmax=fmax, max_steps=60 if "QM" in name else 300, each=progress,
+            event=lambda at: watch.state(at[:n]), fmax=fmax, max_steps=40 if "QM" in name else 300, each=progress,
             preconditioner=stiffness(crack),
         )  # fmt: skip
-        for k, s in enumerate(run.follow(steps, name)):
-            if known and k == 0:
-                continue
-            states.append(dataclasses.replace(s, event=watch.state(s.q[:n])))
-            kept.write(states)
-            if len(states) > 1 and states[-1].event != states[-2].event:
-                break
+        try:
+            for k, s in enumerate(run.follow(steps, name)):
+                if known and k == 0:
+                    continue
+                states.append(dataclasses.replace(s, event=watch.state(s.q[:n])))
+                kept.write(states)
+                if happened(states):
+                    break
+        except MultiscaleError as failure:
+            # Forces without an energy lead down no hill: past an instability the tip may come to rest nowhere near.
+            if "QM" not in name or not states:
+                raise
+            lost = states[-1].load + abs(finest) * K_G
+            run.say(f"{name}, K = {lost:.4f}: {failure}")
+            states.append(dataclasses.replace(states[-1], load=lost, event=LOST))
         SiliconCrack._report(run, crack, model, name, states)
         return states
 
