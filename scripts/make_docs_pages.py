@@ -1,6 +1,6 @@
 """Writes the documentation's generated pages: the gallery from the cases, the method cards from the conformance suite.
 
-The gallery takes each case's docstring, its figures ``docs/images/NAME*.png`` and its numbers: those of the last finished run in
+The gallery takes each case's docstring, its figures and animations ``docs/images/NAME*`` and its numbers: those of the last finished run in
 ``results/NAME/result.json`` where there is one, else what the case and its ``reference.json`` expect, with sources.
 """
 
@@ -88,9 +88,8 @@ def quantities(card: Card) -> str:
 def gallery_page(card: Card) -> str:
     """The page of one case."""
     text = card.text.strip().partition("\n")
-    figures = "".join(
-        f"![{card.name}](../images/{figure.name})\n\n" for figure in sorted((DOCS / "images").glob(f"{card.name}*.png"))
-    )
+    drawn = [f for f in sorted((DOCS / "images").glob(f"{card.name}*")) if f.suffix in (".gif", ".png")]
+    figures = "".join(f"![{card.name}](../images/{figure.name})\n\n" for figure in drawn)
     script = card.script.relative_to(ROOT)
     run = [f"multiscale run {card.name}", f"python {script} --size {card.sizes[0] if card.sizes else 'small'}"]
     run += [f"scripts/mpi.sh 2 {script}"]

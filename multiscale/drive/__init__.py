@@ -18,8 +18,10 @@ from .watch import watch
 from .work import VirtualWork, virtual_work
 
 if TYPE_CHECKING:
+    from .continuation import Point, arc_length
     from .follow import Change, Follow, Within, agree
     from .monolithic import newton, staggered
+    from .stability import Modes, lowest_modes
 
 __all__ = [
     "Change",
@@ -27,17 +29,21 @@ __all__ = [
     "FineFriction",
     "Follow",
     "Friction",
+    "Modes",
+    "Point",
     "Preconditioner",
     "Step",
     "VirtualWork",
     "Within",
     "agree",
+    "arc_length",
     "drift",
     "kinetic_energy",
     "kinetic_temperature",
     "langevin",
     "leapfrog_energy",
     "load",
+    "lowest_modes",
     "newton",
     "precondition",
     "record_energy",
@@ -54,5 +60,7 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     dict.fromkeys(("Change", "Follow", "Within", "agree"), ".follow")
-    | dict.fromkeys(("newton", "staggered"), ".monolithic"),
+    | dict.fromkeys(("newton", "staggered"), ".monolithic")
+    | dict.fromkeys(("Point", "arc_length"), ".continuation")
+    | dict.fromkeys(("Modes", "lowest_modes"), ".stability"),
 )
