@@ -19,7 +19,8 @@ limit_apt=120 limit_debootstrap=240 limit_setup=900 limit_tests=900
 tests=(
     tests/test_continuum.py tests/test_mesh.py tests/test_jintegral.py tests/test_kfield.py tests/test_model.py
     tests/test_cauchy_born.py tests/test_multilattice.py tests/test_ml_fem.py tests/test_mpi_hybrid.py
-    tests/test_failures_petsc.py tests/test_case.py
+    tests/test_failures_petsc.py tests/test_case.py tests/test_phase_field.py tests/test_cohesive.py
+    tests/test_trapping.py tests/test_running_crack.py
     tests/test_cases.py::test_si_crack_without_its_quantum_core
     'tests/test_cases.py::test_benchmarks_run_through[bench_relaxation]'
 )

@@ -1,5 +1,7 @@
 """Stroh's crack-tip field against Barnett and Lothe's integrals, closed forms, Sih–Paris–Irwin, matscipy, and itself."""
 
+from importlib.metadata import version
+
 import numpy as np
 import pytest
 from test_kfield import FRAME, GAMMA_111, SW, SW42, isotropic, rotated
@@ -177,9 +179,12 @@ def test_against_matscipy():
     for k in ((0.7, 0.0), (0.0, 0.7)):
         assert max(compare([1, 1, 0], [0, 0, 1], k)) < 1e-13
         # Its plane strain leaves s36²/s33 out of the reduced s66 (1.1.1): wrong by about a per cent where C36 ≠ 0, K_G by 0.5 %.
-        assert 3e-3 < max(compare([1, 1, 1], [1, -1, 0], k)) < 3e-2
+        # Later versions (1.3.1) have it.
+        old = version("matscipy").startswith("1.1.")
+        apart = max(compare([1, 1, 1], [1, -1, 0], k))
+        assert 3e-3 < apart < 3e-2 if old else apart < 1e-13
         # It knows no coupling to antiplane shear.
-        assert 3e-3 < max(compare([1, 1, 1], [1, 1, -2], k)) < 4e-2
+        assert not old or 3e-3 < max(compare([1, 1, 1], [1, 1, -2], k)) < 4e-2
 
 
 def test_against_matscipy_with_the_reduced_compliance():

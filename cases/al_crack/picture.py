@@ -35,7 +35,9 @@ def _crack(figure: Any, axis: Any, found: Any) -> None:
         axis.plot(x[[i, j], 0], x[[i, j], 1], color="#555555", lw=0.7, zorder=2)
     reach = crack.free_radius + 2.2 * crack.material.model.cutoff
     axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="x, Å", ylabel="y, Å")
-    axis.set_title(f"just before K₊: {n} free atoms, a pad, the mesh below it; K = {state.load / UNIT:.4f} eV/Å$^{{2.5}}$")
+    axis.set_title(
+        f"just before K₊: {n} free atoms, a pad (light), the mesh; K = {state.load / UNIT:.4f} eV/Å$^{{2.5}}$"
+    )
     figure.colorbar(image, ax=axis, label="σ$_{yy}$ of the mesh, GPa", shrink=0.8)
 
 
@@ -54,5 +56,8 @@ def _sizes(axis: Any, data: dict[str, Any], found: dict[str, Any]) -> None:
     axis.axhline(K_G, color="grey", lw=0.8, label="Griffith, relaxed surfaces")
     axis.axhspan(0.25, 0.30, color="#00000010", label="published: 0.25 … 0.30")
     axis.set(xscale="log", xlabel="free atoms", ylabel="K, eV/Å$^{2.5}$", ylim=(0.245, 0.305))
+    counts = sorted({f.crack.n_free for f in found.values()})
+    axis.set_xticks(counts, [str(n) for n in counts])
+    axis.minorticks_off()
     axis.set_title("loads at which the crack grows and heals")
     axis.legend(fontsize=8, ncol=2)

@@ -78,9 +78,7 @@ def _row(top: IntArray, bottom: IntArray) -> IntArray:
     return np.where(odd, rising, falling).reshape(-1, 3)
 
 
-def _upper(
-    radius: float, hole: float, h: float, end: float, half: float, sizes: tuple[float, float, float]
-) -> None:
+def _upper(radius: float, hole: float, h: float, end: float, half: float, sizes: tuple[float, float, float]) -> None:
     """The upper half above the row and the slit; the lower one is its image."""
     geo, y = gmsh.model.geo, h / 2
     near, far = (float(np.sqrt(r**2 - y**2)) for r in (hole, radius))

@@ -3,13 +3,14 @@
     E(q, d) = Σ_i w_i e_i(q)  +  ∫ w [(1−d)² + k] ½ ε:C:ε dV  +  (Gc/c) ∫ w [w_d(d)/ℓ + ℓ |∇d|²] dV,      ḋ ≥ 0,   Gc = 2γ
         atoms                    mesh, weight w = 1 − w_atoms     what the crack costs in the mesh, the same w
 
-The partition of unity weighs the damage as it weighs the matter: where atoms count, broken bonds are the surface; where the mesh counts, the
-functional is; in the blend each has its share. Atoms in the blend follow the mesh and lie outside its row of cells that opens, so that
+The partition of unity weighs the damage as it weighs the matter: where atoms count, broken bonds are the surface; where the mesh counts,
+the functional is; in the blend each has its share. Atoms in the blend follow the mesh and lie outside its row of cells that opens, so that
 their bonds are cut where d = 1. Both minimisations are of one function: q at fixed d (:func:`multiscale.drive.relax`), then d at fixed q,
 within d_last ≤ d ≤ 1, by turns.
 
-At the hand-over d = 1 is laid along the crack plane through the blend, where bonds and cells must open together; from there on it is
-free. On a mesh a crack costs Gc (1 + h/cℓ), :meth:`BrittleSolid.toughness <multiscale.continuum.brittle.BrittleSolid.toughness>`.
+At the hand-over d = 1 is laid along the crack plane through the blend, and the K-field's opening is given to bonds and cells there: lattice
+trapping would let bonds of the blend bridge a crack that is open all around them. From there on damage is free. On a mesh a crack costs
+Gc (1 + h/cℓ), :meth:`BrittleSolid.toughness <multiscale.continuum.brittle.BrittleSolid.toughness>`.
 """
 
 from __future__ import annotations
@@ -27,16 +28,19 @@ from ..continuum.phase_field import PhaseField
 from ..continuum.rings import ring_weight
 from ..continuum.track import row_nodes
 from ..coupler import Evaluation
+from ..drive.precondition import precondition
 from ..drive.relax import relax
 from ..interface import Interface
 from ..protocol import Model
 from ..regions.continuum import ContinuumRegion
 from ..regions.damaged import Damaged
-from ..types import J_M2_PER_EV_A2, Array, MultiscaleError, Team
+from ..types import J_M2_PER_EV_A2, Array, BoolArray, MultiscaleError, Team
 from .hybrid import HybridCrack
 
 #: Sweeps before damage is over-relaxed: a crack that stands settles in fewer.
 _PATIENCE = 6
+#: The stiffness is factorised anew when a relaxation with the last one has taken more evaluations.
+_STALE = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +132,9 @@ class Handover:
             whole.reference, damaged, whole.partition, whole.fixed, overlays=whole.overlays, anchors=whole.anchors
         )
         weights = self.interface.weights(whole.reference)["fem"]
-        broken = self.row <= (crack.free_radius + crack.blend if to is None else to)
+        #: Where the damage that is laid ends, Å.
+        self.to = crack.free_radius + crack.blend if to is None else to
+        broken = self.row <= self.to
         self.field = PhaseField(mesh, self.solid, team=team, damage=broken.astype(float), weights=weights)
         self.damage = self.field.damages.gathered(self.field.forms.d.x.array)
         self.region.degrade(self.damage)
@@ -148,9 +154,26 @@ class Handover:
         nearest = float(2.0 * np.abs(crack.crystal.positions[:, 1]).min())
         if nearest <= self.h:
             raise MultiscaleError(
-                f"atoms on both sides of the crack plane are {nearest:.3g} Å apart and the row of cells that opens is {self.h:.3g} Å high, "
-                "so that atoms would lie within it; make h smaller"
+                f"atoms on both sides of the crack plane are {nearest:.3g} Å apart and the row of cells that opens is {self.h:.3g} Å high: "
+                " atoms would lie within it; make h smaller"
             )
+
+    def opened(self, q: Array, K: object, front: float) -> Array:
+        """A start for :meth:`settle`: the atomistic crack's state with the K-field's tip moved on to where the damage ends.
+
+        Parameters
+        ----------
+        q : (n_q, 3) array
+            Relaxed at K with the crack's front in the atoms, Å; what is held stays.
+        K : float or pair
+            MPa·√m.
+        front : float
+            Å; X of the tip in the atoms, such as :meth:`BondWatch.front <multiscale.fracture.bonds.BondWatch.front>` finds it.
+        """
+        if self.to <= front:
+            return np.array(q, dtype=float)
+        change = self.crack.displacement(K, (self.to, 0.0)) - self.crack.displacement(K, (front, 0.0))
+        return q + np.where(self.interface.fixed, 0.0, change)
 
     # -- equilibrium --------------------------------------------------------------------------------------------
 
@@ -162,7 +185,6 @@ class Handover:
         tolerance: float = 1e-3,
         max_sweeps: int = 400,
         relaxation: float = 1.7,
-        damage: bool = True,
     ) -> CarriedOn:
         """Go to the next equilibrium from ``q`` (n_q, 3), whose fixed dofs are the load, and accept its damage; collective.
 
@@ -177,8 +199,6 @@ class Handover:
         max_sweeps : int
         relaxation : float
             Factor on changes of damage after a few sweeps, below 2; the last sweep is always a plain one.
-        damage : bool
-            Whether damage may grow; if not, it stays as it is.
 
         Raises
         ------
@@ -186,29 +206,34 @@ class Handover:
             If ``max_sweeps`` are not enough, or the coupler has no energy.
         """
         X, fixed = self.crack.mesh.nodes, model.interface.fixed
-        q, factor, state = np.array(q, dtype=float), 1.0, model.evaluate(q)
+        q, d, factor, state = np.array(q, dtype=float), self.damage, 1.0, model.evaluate(q)
+        p, fresh = precondition(model, q, ~fixed), True
         for sweep in range(1, max_sweeps + 1):
             # Half of what is wanted, so that what is left after the damage has moved is what the damage has moved.
             fmax = 0.5 * tolerance * float(np.abs(state.forces[fixed]).max())
-            *_, last = relax(model, q, fmax=max(fmax, 1e-10), max_move=0.5)
-            q, before = last.q, self.damage if sweep == 1 else d
-            d = self.field.damage_at(q[self.crack.nodes] - X) if damage else before
+            *_, last = relax(model, q, fmax=max(fmax, 1e-10), max_move=0.5, preconditioner=p)
+            if last.evaluations > _STALE and not fresh:
+                p, fresh = precondition(model, last.q, ~fixed), True
+            else:
+                fresh = False
+            q, before = last.q, d
+            d = self.field.damage_at(q[self.crack.nodes] - X)
             self.region.degrade(d)
             state = model.evaluate(q)
             residual = _residual(state, fixed)
-            if residual <= tolerance:
+            if residual <= tolerance and factor == 1.0:
                 return self._accept(q, d, state, fixed, sweep, residual)
             factor = relaxation if sweep >= _PATIENCE and residual > 3.0 * tolerance else 1.0
             if factor != 1.0:
                 d = np.clip(before + factor * (d - before), self.damage, 1.0)
                 self.region.degrade(d)
         raise MultiscaleError(
-            f"atoms, mesh and damage have not settled in {max_sweeps} sweeps: {residual:.1e} of the largest reaction is left at a free dof, "
-            f"{tolerance:.0e} is wanted; take smaller load steps or raise max_sweeps"
+            f"atoms, mesh and damage have not settled in {max_sweeps} sweeps: {residual:.1e} of the largest reaction is left at a free "
+            f"dof, {tolerance:.0e} is wanted; take smaller load steps or raise max_sweeps"
         )
 
     def _accept(
-        self, q: Array, d: Array, state: Evaluation, fixed: Array, sweeps: int, residual: float
+        self, q: Array, d: Array, state: Evaluation, fixed: BoolArray, sweeps: int, residual: float
     ) -> CarriedOn:
         if state.energy is None:
             raise MultiscaleError("a hand-over minimises an energy; use a coupler that has one, such as energy_blend")
@@ -222,9 +247,7 @@ class Handover:
         self._last = (q, reactions, work)
         crack = self.field.forms.energies()[1] * self.crack.crystal.period
         elastic = state.parts["fem"]
-        return CarriedOn(
-            q, d, state.energy - elastic, elastic, crack, work, self.tip(d), sweeps, residual
-        )
+        return CarriedOn(q, d, state.energy - elastic, elastic, crack, work, self.tip(d), sweeps, residual)
 
     # -- what is measured ---------------------------------------------------------------------------------------
 
@@ -257,7 +280,7 @@ class Handover:
         return self.field.j_integral(ring_weight(far, *ring)) * J_M2_PER_EV_A2
 
 
-def _residual(state: Evaluation, fixed: Array) -> float:
+def _residual(state: Evaluation, fixed: BoolArray) -> float:
     """Largest force component on a free dof over the largest on a held one."""
     free, held = np.abs(state.forces[~fixed]).max(initial=0.0), np.abs(state.forces[fixed]).max(initial=0.0)
     return float(free / held) if held > 0.0 else 0.0

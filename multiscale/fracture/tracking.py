@@ -357,7 +357,8 @@ def _nodes(crack: HybridCrack, q: Array, K: object, shift: Array) -> Array:
 def _from_cells(crack: HybridCrack, q: Array, points: Array) -> Array:
     """Displacements (n, 3) at points in the hole: affine fits to those of the nearest unit cells on the same side of the crack plane."""
     c = crack.crystal
-    centres, cell = np.unique(np.round(c.cells, 6), axis=0, return_inverse=True)
+    _, first, cell = np.unique(np.round(c.cells, 6), axis=0, return_index=True, return_inverse=True)
+    centres = c.cells[first]
     u = np.zeros((len(centres), 3))
     # Inner shifts cancel in the mean of a cell.
     np.add.at(u, cell.ravel(), crack.place(q) - c.positions)

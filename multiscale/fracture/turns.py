@@ -3,8 +3,9 @@
     by turns    q_atoms = argmin E(· ; pad),     K_fem q_nodes = f(atoms)        downhill; converges slowly, as Schwarz with overlap
     together    J d = F,  q ← q + d              J of the coupler, not symmetric; fast, and blind to stability
 
-The turns lead downhill wherever the atoms have an energy to go down, so that a crack that has no equilibrium near by runs to the next one;
-Newton's method then only has to finish. What it finds counts if it lies where the turns were going.
+Where Newton's method finds an equilibrium near by (a load step away, mostly), it is taken. Where it does not, the turns lead on: they go
+downhill wherever the atoms have an energy to go down, so that a crack without an equilibrium runs to the next one, and Newton's method
+finishes. On their way the turns may overshoot: a first state is found well inside of the window of loads that it is stable in.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ..protocol import Model
 from ..types import Array, BoolArray, MultiscaleError
 from .padded import PaddedCrack
 
-#: Å; Newton's method moved atoms farther than this: it is on its way to somewhere else than the turns.
+#: Å; where Newton's method moves an atom farther than this, it is on its way to somewhere else.
 NEAR = 0.1
 
 
@@ -39,7 +40,7 @@ class Turns:
     fmax : float
         eV/Å.
     sweeps : int
-        Turns before each try of Newton's method.
+        Turns between tries of Newton's method.
     tries : int
 
     Raises
@@ -51,7 +52,8 @@ class Turns:
     def __init__(
         self, crack: PaddedCrack, model: Model, atoms: Model, fmax: float = 1e-4, sweeps: int = 4, tries: int = 60
     ) -> None:
-        self.crack, self.model, self.atoms, self.fmax, self.sweeps, self.tries = crack, model, atoms, fmax, sweeps, tries
+        self.crack, self.model, self.atoms = crack, model, atoms
+        self.fmax, self.sweeps, self.tries = fmax, sweeps, tries
         self.free = ~model.interface.fixed
         self._nodes = self.free.copy()
         self._nodes[: crack.n_free] = False
@@ -71,14 +73,14 @@ class Turns:
             way to another equilibrium, that a bond has broken is all there is to know.
         """
         for _ in range(self.tries):
+            found = self._newton(q)
+            if found is not None and np.abs(found.q - q)[: self.crack.n_free].max() < NEAR:
+                return found
             for _ in range(self.sweeps):
                 q = self._sweep(q)
                 if enough(q):
                     e = self.model.evaluate(q)
                     return Step(self.sweeps, q, e.energy, e.forces, self._worst(e.forces), self.evaluations, False)
-            found = self._newton(q)
-            if found is not None and np.abs(found.q - q)[: self.crack.n_free].max() < NEAR:
-                return found
         raise MultiscaleError(
             f"the crack did not come to rest in {self.tries * self.sweeps} turns of atoms and mesh; take smaller load steps, or raise tries"
         )
@@ -104,8 +106,11 @@ class Turns:
                 return Step(k, q, e.energy, e.forces, now, self.evaluations, True)
             if now > worst:
                 return None
-            worst, q = now, q.copy()
-            q[self.free] += _factors(self.model, q, self.free).solve(e.forces[self.free])
+            step = np.zeros_like(q)
+            step[self.free] = _factors(self.model, q, self.free).solve(e.forces[self.free])
+            if not np.abs(step[: self.crack.n_free]).max() < NEAR:
+                return None
+            worst, q = now, q + step
         return None
 
     def _worst(self, forces: Array) -> float:
