@@ -34,7 +34,7 @@ class AlCrack(Case):
     name = "al_crack"
     sizes = {
         "small": {
-            "free": "9.9, 14.2", "far": 1000.0, "h": 4.0, "grade": 0.3, "start": 0.268, "step": 0.008, "resolution": 0.002,
+            "free": "9.9, 14.2", "far": 500.0, "h": 4.0, "grade": 0.35, "start": 0.268, "step": 0.008, "resolution": 0.002,
             "fmax": 1e-4, "all_atom": "30", "events": 1, "cauchy_born": "",
         },
         "full": {

@@ -366,7 +366,8 @@ def _from_cells(crack: HybridCrack, q: Array, points: Array) -> Array:
     out = np.empty((len(points), 3))
     for side in (1.0, 0.0, -1.0):
         mine = np.flatnonzero(np.sign(points[:, 1]) == side)
-        theirs = np.flatnonzero((side * centres[:, 1] > 0) | (side == 0))
+        # Bonds across the plane are cells of both faces: their mean means nothing behind the tip.
+        theirs = np.flatnonzero((side * centres[:, 1] > SAME) | (side == 0))
         near = theirs[cKDTree(centres[theirs, :2]).query(points[mine, :2], k=NEAREST)[1]]
         d = centres[near, :2] - points[mine, None, :2]
         moments = np.concatenate([np.ones((*d.shape[:2], 1)), d], axis=2)
