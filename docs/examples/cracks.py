@@ -76,18 +76,18 @@ def settled(model, q, fmax=1e-6, **settings):
     return last
 
 
-def quantum(crack, scale):
+def quantum(crack, scale, centre=0.0, core=2.6):
     """A function of a state: the model with GFN1-xTB over the tip, its cluster carved with the bonds of that state."""
 
     def build(q):
-        cluster = crack.cluster(q, 4.1, hops=1, periods=1)
+        cluster = crack.cluster(q, core + 1.5, hops=1, periods=1, centre=centre)
         rows = crack.over(cluster)
         atoms = ase.Atoms(cluster.all_symbols, rows.place(crack.reference))
         region = QMRegion(
             atoms, link_atoms=cluster.link_atoms, accuracy=1.0, electronic_temperature=1000.0,
             length_scale=scale.length_scale, energy_scale=scale.energy_scale,
         )  # fmt: skip
-        overlay = Overlay(Cylinder((0.0, 0.0, 0.0), 2.6), 1.5)
+        overlay = Overlay(Cylinder((centre, 0.0, 0.0), core), 1.5)
         print(f"  cluster: {int((~region.link_atoms).sum())} silicon, {int(region.link_atoms.sum())} link atoms")
         return HybridModel(crack.interface({"qm": (region, rows)}, {"qm": overlay}), ForceMixing())
 
@@ -177,10 +177,11 @@ def growth():
 
 
 def quantum_growth():
-    """A quantum core that moves with the tip."""
+    """A quantum core that moves with the tip and covers the bond behind it, too."""
     crack = disc()
     print("\nthe same with GFN1-xTB at the tip")
-    follow(quantum(crack, scaled()), crack, [K_G, *(np.arange(1.2, 1.9, 0.1) * K_G)], 3, fmax=0.02)
+    build = quantum(crack, scaled(), -0.5 * silicon.crystal(8.0).spacing, 3.0)
+    follow(build, crack, K_G * np.arange(1.0, 1.9, 0.05), 3, fmax=0.02)
 
 
 if __name__ == "__main__":
