@@ -29,7 +29,7 @@ alone() {
 
 step "lint" bash scripts/lint.sh
 # Two at a time where there are two cores; files stay together, since their fixtures are dear.
-jobs=$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1)
+jobs=$(nproc --all 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1)
 beside=(-n "$((jobs < 4 ? jobs : 4))" --dist loadfile)
 
 step "conformance of every installed coupler and region" \
