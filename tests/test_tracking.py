@@ -14,15 +14,16 @@ from multiscale.continuum.kfield import crack_faces
 from multiscale.continuum.meshing import gmsh
 from multiscale.drive import relax, verlet
 from multiscale.embedding import select
-from multiscale.fracture import tracking
+from multiscale.fracture import carry, tracking
 from multiscale.fracture.atomistic_j import atomistic_j
 from multiscale.fracture.band import BandCrack
+from multiscale.fracture.carry import lattice_vector, recentred
 from multiscale.fracture.hexagonal import hexagonal
 from multiscale.fracture.hybrid import HybridCrack
 from multiscale.fracture.lattice import CLEAVAGE_110, SHUFFLE_111, Orientation, diamond
 from multiscale.fracture.leaving import Bounds, contained
 from multiscale.fracture.material import CrackMaterial
-from multiscale.fracture.tracking import lattice_vector, recentred, track
+from multiscale.fracture.tracking import track
 from multiscale.fracture.window import until_event
 from multiscale.models import StillingerWeber
 from multiscale.regions.ml import MLRegion
@@ -81,19 +82,19 @@ def test_the_shift_is_a_lattice_vector(name):
     c = CRYSTALS[name]
     t = lattice_vector(c)
     inside = np.hypot(*c.positions[:, :2].T) < 16.0 - t[0]
-    there = tracking._same_atom(c, t)
+    there = carry.same_atom(c, t)
     assert (there[inside] >= 0).all() and np.array_equal(c.basis[there[inside]], c.basis[inside])
     assert t[0] >= c.spacing - 1e-9 and t[0] / c.spacing == pytest.approx(round(t[0] / c.spacing))
     for k in range(1, round(t[0] / c.spacing)):
         for z in (0.0, 0.5 * c.period):
-            assert (tracking._same_atom(c, np.array([k * c.spacing, 0.0, z]))[inside] < 0).any()
+            assert (carry.same_atom(c, np.array([k * c.spacing, 0.0, z]))[inside] < 0).any()
 
 
 def test_without_the_offset_along_the_front_no_atom_is_found():
     c = CRYSTALS["(111)[1-10]"]
     t = lattice_vector(c)
     assert t == pytest.approx([c.spacing, 0.0, 0.5 * c.period])
-    assert (tracking._same_atom(c, t * [1.0, 1.0, 0.0]) < 0).all()
+    assert (carry.same_atom(c, t * [1.0, 1.0, 0.0]) < 0).all()
 
 
 def test_affine_states_are_carried_over_exactly(crack):
@@ -109,7 +110,7 @@ def test_affine_states_are_carried_over_exactly(crack):
         expected = (crack.reference + k * t * [1, 0, 0]) @ H.T
         expected[:n] += shift
         # Points of the faces are looked up a little within the material.
-        assert np.abs(u - expected)[near].max() < 0.02 * tracking.INTO
+        assert np.abs(u - expected)[near].max() < 0.02 * carry.INTO
 
 
 def test_the_field_of_a_tip_ahead_is_carried_over_to_its_place(crack, monkeypatch):
@@ -118,11 +119,11 @@ def test_the_field_of_a_tip_ahead_is_carried_over_to_its_place(crack, monkeypatc
     near = np.hypot(*crack.reference[:, :2].T) < crack.free_radius + crack.blend
     q, there = crack.at(K, (t[0], 0.0)), crack.at(K)
     off = np.abs(recentred(crack, q, K, 1) - there)
-    was_free = tracking._same_atom(crack.crystal, t)[: crack.n_free]
+    was_free = carry.same_atom(crack.crystal, t)[: crack.n_free]
     assert off[: crack.n_free][was_free < crack.n_free].max() < 1e-9
     # The rest is interpolation between nodes 5 Å apart and cells; faces are 1.7 Å and more apart there.
     assert off[near].max() < 0.1
-    monkeypatch.setattr(tracking, "crack_faces", lambda mesh: -crack_faces(mesh))
+    monkeypatch.setattr(carry, "crack_faces", lambda mesh: -crack_faces(mesh))
     assert np.abs(recentred(crack, q, K, 1) - there)[near].max() > 0.5
 
 
@@ -148,7 +149,7 @@ def test_energy_of_a_period_is_what_the_continuum_says(crack, model, pair):
 
 def follow(build, crack, **settings):
     K = crack.material.K_griffith
-    return list(track(build, crack, crack.at(K), [K, ABOVE * K], start=K, fmax=1e-5, **settings))
+    return list(track(build, crack, crack.at(K), [K, ABOVE * K], start=K, **{"fmax": 1e-5} | settings))
 
 
 def check_repeats(crack, states, n):
@@ -223,7 +224,7 @@ def test_overlays_move_with_the_tip(crack, model):
 
 def test_methods_without_an_energy_book_nothing(crack):
     build, _ = second_model(crack, energy=False)
-    states = follow(build, crack, periods=2)
+    states = follow(build, crack, periods=2, fmax=1e-4)
     moves = check_repeats(crack, states, 2)
     assert all(s.booked is None and s.state.energy is None for s in states)
     assert all(m.before is None and m.after is None for m in moves) and "booked" not in states[-1].state.event
@@ -236,6 +237,14 @@ def test_healing_is_followed_backwards(crack, model, pair):
     first = crack.watch().front(b.q[: crack.n_free])
     states = list(track(lambda q: model, crack, b.q, [WITHIN * K, 0.65 * K], start=WITHIN * K, periods=2, fmax=1e-4))
     assert states[-1].moved.periods < 0 and states[-1].origin[0] < 0 and states[-1].front < first
+
+
+def test_going_to_and_fro_ends(crack, model, pair, monkeypatch):
+    """A front that is said to be ahead and behind by turns."""
+    K, ways = WITHIN * crack.material.K_griffith, iter([1, -1] * 9)
+    monkeypatch.setattr(tracking._Disc, "whole", lambda self, way: next(ways))
+    with pytest.raises(MultiscaleError, match="to and fro"):
+        list(track(lambda q: model, crack, pair[1].q, [K], start=K, periods=9))
 
 
 # -- leaving -----------------------------------------------------------------------------------------------------

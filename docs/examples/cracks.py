@@ -13,9 +13,10 @@ from multiscale import Cylinder, HybridModel, Interface, Nested, Overlay
 from multiscale.drive import kinetic_energy, relax, respa, thermal_velocities, verlet
 from multiscale.elastic import bulk_modulus
 from multiscale.fracture.atomistic_j import atomistic_j
+from multiscale.fracture.carry import lattice_vector, recentred
 from multiscale.fracture.hybrid import HybridCrack
 from multiscale.fracture.material import CrackMaterial
-from multiscale.fracture.tracking import lattice_vector, recentred, track
+from multiscale.fracture.tracking import track
 from multiscale.models import StillingerWeber
 from multiscale.regions.ml import MLRegion
 from multiscale.regions.qm import QMRegion

@@ -1,8 +1,6 @@
 """A disc that follows its tip: when the front has moved by whole bond periods, atoms, blend, mesh and overlays are centred on it again.
 
-    t                 the shortest lattice vector along the crack plane, (t_x, 0, t_z): z is shifted too where neighbouring bonds alternate
-    q'(X) = X + u(X + k t)      what was k periods ahead is now here: atoms from atoms, nodes from the old mesh, in its hole from atoms
-                                … + φ(X) [u_K(X) − u_K(X + k t)]:  far away the K-field about the new tip, φ = 1 on the outer circle
+    q'(X) = X + u(X + k t) + …      t a lattice vector along the crack plane; :mod:`multiscale.fracture.carry`
 
 Crystal and mesh look the same from the new tip, so that geometry, weights and model stay what they are and only q changes; regions that are
 made for a state (a quantum cluster) are made anew. Matter leaves behind and enters ahead, and the boundary's field moves:
@@ -19,26 +17,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from .. import gates
-from ..continuum.kfield import crack_faces
 from ..drive.relax import relax
 from ..drive.step import Step
-from ..embedding import slaved
 from ..protocol import Model
-from ..switching import Quintic
-from ..types import J_M2_PER_EV_A2, Array, BoolArray, IntArray, MultiscaleError
+from ..types import J_M2_PER_EV_A2, Array, BoolArray, MultiscaleError
+from .carry import exchanged, lattice_vector, recentred
 from .hybrid import HybridCrack
-from .lattice import CrackCrystal
 from .leaving import Bounds
 
-#: Å; atoms of two copies of a crystal that are nearer than this are the same.
-SAME = 1e-4
-#: Å; by so much points of a face are looked up within the material.
-INTO = 1e-5
-#: Unit cells from whose displacements those of a node in the old hole are fitted.
-NEAREST = 8
+#: A crack that turns round more often than this at one load goes to and fro.
+MOST_TURNS = 3
 
 
 @dataclass(frozen=True)
@@ -98,53 +88,6 @@ class Tracked:
     moved: Recentring | None = None
 
 
-def lattice_vector(crystal: CrackCrystal) -> Array:
-    """The shortest lattice vector (3,), Å, along the crack plane and ahead, with 0 ≤ z < the period along the front.
-
-    Examples
-    --------
-    >>> from multiscale.fracture.lattice import SHUFFLE_111, diamond
-    >>> print(lattice_vector(diamond(SHUFFLE_111, 5.43095, 12.0)).round(4))
-    [3.3258 0.     1.9201]
-    """
-    cells = crystal.cells
-    home = cells[np.argmin((cells[:, :2] ** 2).sum(axis=1))]
-    d = cells - home
-    along = d[(np.abs(d[:, 1]) < SAME) & (d[:, 0] > SAME)]
-    if not len(along):
-        raise MultiscaleError(
-            "no lattice vector along the crack plane within the disc of atoms; give a larger free_radius"
-        )
-    t = along[np.argmin(along[:, 0])]
-    return np.array([t[0], 0.0, _within(t[2:], crystal.period)[0]])
-
-
-def recentred(crack: HybridCrack, q: Array, K: object, periods: int) -> Array:
-    """The state of the disc centred ``periods`` bond periods ahead, in its own frame: a guess to be relaxed.
-
-    Parameters
-    ----------
-    crack : HybridCrack
-    q : (n_q, 3) array
-        Relaxed in the K-field about the present centre, Å.
-    K : float, or one per mode
-        MPa·√m.
-    periods : int
-        Negative ones move back.
-
-    Returns
-    -------
-    (n_q, 3) array
-        Å; fixed dofs are where the K-field about the new centre has them.
-    """
-    shift = periods * lattice_vector(crack.crystal)
-    out = crack.at(K)
-    n = crack.n_free
-    out[:n] = crack.reference[:n] + _atoms(crack, q, shift)
-    out[n:] = crack.mesh.nodes + _nodes(crack, q, K, shift)
-    return np.where(crack.fixed(), crack.at(K), out)
-
-
 def track(
     build: Callable[[Array], Model],
     crack: HybridCrack,
@@ -195,14 +138,15 @@ def track(
     Raises
     ------
     MultiscaleError
-        If a relaxation does not converge, or the front has come to the edge of the free atoms in one go.
+        If a relaxation does not converge, the front has come to the edge of the free atoms in one go, or the crack goes to and fro: an
+        overlay that covers the bond at the tip alone leaves it to the model below when it moves on, and that may close it.
     """
     disc = _Disc(crack, Bounds.of(crack, limit), lattice_vector(crack.crystal), each, fmax, max_steps, energy_noise)
     model, load, origin, gone, index = build(q), start, np.zeros(3), 0, 0
     booked: float | None = 0.0
     for K in loads:
         state, moved = disc.rest(model, crack.advance(q, load, K)), None
-        load = K
+        load, ways = K, list[int]()
         while True:
             front = disc.front(state.q)
             home = front if home is None else home
@@ -214,6 +158,8 @@ def track(
                 return
             if not ahead:
                 break
+            ways.append(ahead)
+            _not_to_and_fro(ways)
             at = recentred(crack, state.q, K, ahead)
             model = build(at)
             at, moved = disc.settled(model, at, state, K, ahead)
@@ -222,6 +168,15 @@ def track(
                 booked += moved.before - moved.after
             state = disc.rest(model, at)
         q = state.q
+
+
+def _not_to_and_fro(ways: list[int]) -> None:
+    turns = sum(a * b < 0 for a, b in zip(ways, ways[1:], strict=False))
+    if turns > MOST_TURNS:
+        raise MultiscaleError(
+            f"the followed crack goes to and fro: it has turned round {turns} times at one load; make overlays cover the bonds behind the "
+            "tip too, which their models hold open and those below would close, or load in smaller steps"
+        )
 
 
 @dataclass(frozen=True)
@@ -286,90 +241,5 @@ class _Disc:
         expected = (m.field.energy_release_rate(K) - 2.0 * m.gamma) * area / J_M2_PER_EV_A2
         cover = gates.coverage(model.interface, model.coupler, q).values()
         off = max(float(np.abs(c - 1.0).max(initial=0.0)) for c in cover)
-        entered, left = _exchanged(crack, periods * self.t)
+        entered, left = exchanged(crack, periods * self.t)
         return q, Recentring(periods, state.energy, after, expected, entered, left, off)
-
-
-# -- carrying a state over ---------------------------------------------------------------------------------------
-
-
-def _same_atom(crystal: CrackCrystal, shift: Array) -> IntArray:
-    """The atom (n,) at X + ``shift`` for every atom X, modulo the period along z; −1 where the crystal does not reach."""
-    box = np.array([0.0, 0.0, crystal.period])
-
-    def home(X: Array) -> Array:
-        X = X.copy()
-        X[:, 2] = _within(X[:, 2], crystal.period)
-        return X
-
-    tree = cKDTree(home(crystal.positions), boxsize=box)
-    distance, atom = tree.query(home(crystal.positions + shift), distance_upper_bound=SAME)
-    return np.where(np.isfinite(distance), atom, -1)
-
-
-def _within(z: Array, period: float) -> Array:
-    """Modulo the period, with round-off below zero taken for zero."""
-    return np.maximum(np.mod(z + SAME, period) - SAME, 0.0)
-
-
-def _exchanged(crack: HybridCrack, shift: Array) -> tuple[int, int]:
-    """How many atoms become free, and how many are so no more."""
-    n = crack.n_free
-    before = _same_atom(crack.crystal, shift)[:n]
-    after = _same_atom(crack.crystal, -shift)[:n]
-    return int(((before < 0) | (before >= n)).sum()), int(((after < 0) | (after >= n)).sum())
-
-
-def _atoms(crack: HybridCrack, q: Array, shift: Array) -> Array:
-    """Displacements (n_free, 3) of what is now the free atoms: of free or slaved atoms of the old frame, or by the mesh beyond them."""
-    c, n = crack.crystal, crack.n_free
-    source = _same_atom(c, shift)[:n]
-    u = (crack.place(q) - c.positions)[source]
-    lost = np.flatnonzero(source < 0)
-    if len(lost):
-        X, Z = c.positions[lost] + shift, crack.material.inner_shift[c.basis[lost]]
-        u[lost] = slaved(crack.mesh, X, crack.nodes, crack.n_q, Z, crack.material.bond).place(q) - X
-    return u
-
-
-def _nodes(crack: HybridCrack, q: Array, K: object, shift: Array) -> Array:
-    """Displacements (n_nodes, 3) of the nodes; the module's docstring says from what."""
-    X, field = crack.mesh.nodes, crack.material.field
-    face = crack_faces(crack.mesh)
-    new = field.displacement(X, K, face=face.astype(float))
-    old = X + [shift[0], 0.0, 0.0]
-    looked = old + np.outer(INTO * face, [0.0, 1.0, 0.0])
-    known = crack.mesh.contains(looked)
-    hole = ~known & (np.hypot(*old[:, :2].T) < crack.free_radius + 0.5 * crack.blend)
-    u = new.copy()
-    u[known] = crack.mesh.shape(looked[known]) @ (q[crack.n_free :] - X)
-    u[hole] = _from_cells(crack, q, looked[hole])
-    # Smoothly from what was to what the field about the new tip says.
-    r, inner = np.hypot(*X[:, :2].T), crack.free_radius + crack.blend
-    outer = r.max() - abs(shift[0])
-    phi = 1.0 - np.asarray(Quintic()(np.clip((r - inner) / (outer - inner), 0.0, 1.0)))
-    change = new - field.displacement(old, K, face=face.astype(float))
-    inside = known | hole
-    u[inside] += (phi[:, None] * change)[inside]
-    return np.where(np.isfinite(u), u, new)
-
-
-def _from_cells(crack: HybridCrack, q: Array, points: Array) -> Array:
-    """Displacements (n, 3) at points in the hole: affine fits to those of the nearest unit cells on the same side of the crack plane."""
-    c = crack.crystal
-    _, first, cell = np.unique(np.round(c.cells, 6), axis=0, return_index=True, return_inverse=True)
-    centres = c.cells[first]
-    u = np.zeros((len(centres), 3))
-    # Inner shifts cancel in the mean of a cell.
-    np.add.at(u, cell.ravel(), crack.place(q) - c.positions)
-    u /= np.bincount(cell.ravel())[:, None]
-    out = np.empty((len(points), 3))
-    for side in (1.0, 0.0, -1.0):
-        mine = np.flatnonzero(np.sign(points[:, 1]) == side)
-        # Bonds across the plane are cells of both faces: their mean means nothing behind the tip.
-        theirs = np.flatnonzero((side * centres[:, 1] > SAME) | (side == 0))
-        near = theirs[cKDTree(centres[theirs, :2]).query(points[mine, :2], k=NEAREST)[1]]
-        d = centres[near, :2] - points[mine, None, :2]
-        moments = np.concatenate([np.ones((*d.shape[:2], 1)), d], axis=2)
-        out[mine] = np.einsum("nk,nki->ni", np.linalg.pinv(moments)[:, 0], u[near])
-    return out
