@@ -144,15 +144,15 @@ def test_turns_end_where_all_forces_vanish(crack):
 
 
 def test_case(tmp_path):
-    """42 and 92 atoms grow and heal within the published range; only the crack plane's bonds break."""
+    """A crack in 42 atoms grows and heals within the published range, by every coupler."""
     case = catalogue.load(catalogue.cards([ROOT / "cases"])["al_crack"].script)
-    case.run("small", tmp_path, silent=True, free="9.9", far=300.0, step=0.016, all_atom="20")
+    case.run("small", tmp_path, silent=True, free="9.9", far=200.0, step=0.016, resolution=0.004, all_atom="20")
     found = {n: q["value"] for n, q in json.loads((tmp_path / "result.json").read_text())["quantities"].items()}
     for coupler in ("sharp pad", "energy blend", "ghost corrected"):
         assert found[f"{coupler}, 9.9 Å: what happens at K₊"] == "grows"
         assert found[f"{coupler}, 9.9 Å: what happens at K₋"] == "heals"
         K = [*found[f"{coupler}, 9.9 Å: K₋, bracket"], *found[f"{coupler}, 9.9 Å: K₊, bracket"]]
         assert 0.25 <= min(K) and max(K) <= 0.30
-    assert found["all atoms: K_J₊"] == pytest.approx(0.281, abs=0.002)
-    assert found["all atoms: K_J₋"] == pytest.approx(0.2565, abs=0.002)
+    assert found["all atoms: K_J₊"] == pytest.approx(0.281, abs=0.003)
+    assert found["all atoms: K_J₋"] == pytest.approx(0.2565, abs=0.003)
     assert (tmp_path / "al_crack.png").exists() and (tmp_path / "far_field.vtu").exists()

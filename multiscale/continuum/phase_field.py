@@ -290,7 +290,7 @@ class PhaseField:
     # -- energy release -----------------------------------------------------------------------------------------
 
     def j_integral(self, q: Array) -> float:
-        """J = ∫ (σ_ij u_i,x − W δ_xj) q_,j dX of the present state, in the unit of Gc; collective.
+        """J = ∫ (σ_ij u_i,x − W δ_xj) ∂q/∂x_j dX of the present state, in the unit of Gc; collective.
 
         ``q`` (n_points,) is 1 around the damage that moves and 0 outside; the crack grows along +x with free faces parallel to x.
         """

@@ -1,7 +1,7 @@
 """The forms of a phase field: its energy as DOLFINx assembles it, and what is derived from it.
 
     E(u, d) = ∫ w [(1−d)² + k] ½ ε:C:ε dX + (Gc/c) ∫ w [w_d(d)/ℓ + ℓ |∇d|²] dX         w: site weights, 1 unless another region shares
-    ∂E/∂u, ∂²E/∂u²;      ∂E/∂d, ∂²E/∂d²;      J = ∫ (σ_ij u_i,x − W δ_xj) q_,j dX
+    ∂E/∂u, ∂²E/∂u²;      ∂E/∂d, ∂²E/∂d²;      J = ∫ (σ_ij u_i,x − W δ_xj) ∂q/∂x_j dX
 
 u is linear or quadratic, as the mesh's nodes are, d linear on its vertices. See :mod:`.phase_field`.
 """

@@ -5,7 +5,7 @@
 
 Where Newton's method finds an equilibrium near by (a load step away, mostly), it is taken. Where it does not, the turns lead on: they go
 downhill wherever the atoms have an energy to go down, so that a crack without an equilibrium runs to the next one, and Newton's method
-finishes. On their way the turns may overshoot: a first state is found well inside of the window of loads that it is stable in.
+finishes. A first state is best looked for well inside of the window of loads that it is stable in.
 """
 
 from __future__ import annotations
