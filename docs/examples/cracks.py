@@ -77,18 +77,18 @@ def settled(model, q, fmax=1e-6, **settings):
     return last
 
 
-def quantum(crack, scale, centre=0.0, core=2.6):
+def quantum(crack, scale):
     """A function of a state: the model with GFN1-xTB over the tip, its cluster carved with the bonds of that state."""
 
     def build(q):
-        cluster = crack.cluster(q, core + 1.5, hops=1, periods=1, centre=centre)
+        cluster = crack.cluster(q, 4.1, hops=1, periods=1)
         rows = crack.over(cluster)
         atoms = ase.Atoms(cluster.all_symbols, rows.place(crack.reference))
         region = QMRegion(
             atoms, link_atoms=cluster.link_atoms, accuracy=1.0, electronic_temperature=1000.0,
             length_scale=scale.length_scale, energy_scale=scale.energy_scale,
         )  # fmt: skip
-        overlay = Overlay(Cylinder((centre, 0.0, 0.0), core), 1.5)
+        overlay = Overlay(Cylinder((0.0, 0.0, 0.0), 2.6), 1.5)
         print(f"  cluster: {int((~region.link_atoms).sum())} silicon, {int(region.link_atoms.sum())} link atoms")
         return HybridModel(crack.interface({"qm": (region, rows)}, {"qm": overlay}), ForceMixing())
 
@@ -170,23 +170,15 @@ def follow(build, crack, loads, periods, **settings):
 
 
 def growth():
-    """Held above K₊; then the same with a quantum core that moves along."""
+    """Held above K₊."""
     crack = disc()
     model = HybridModel(crack.interface(), EnergyBlend())
     print("\nK/K_G, front, evaluations | E, E + booked | jump booked, (G − 2γ) t b")
     follow(lambda q: model, crack, [K_G, 1.46 * K_G], 8, fmax=1e-5)
 
 
-def quantum_growth():
-    """A quantum core that moves with the tip and covers the bond behind it, too."""
-    crack = disc()
-    print("\nthe same with GFN1-xTB at the tip")
-    build = quantum(crack, scaled(), -0.5 * silicon.crystal(8.0).spacing, 3.0)
-    follow(build, crack, K_G * np.arange(1.0, 1.9, 0.05), 3, fmax=0.02)
-
-
 if __name__ == "__main__":
-    parts = (energy, quantum_steps, repeats, growth, quantum_growth)
+    parts = (energy, quantum_steps, repeats, growth)
     for part in parts:
         if len(sys.argv) == 1 or part.__name__ in sys.argv[1:]:
             part()

@@ -15,8 +15,7 @@ and κ = ∂²(E_dear − E_cheap)/m along it, a stride multiplies (q, v) by a m
 
 just below ω h = π if κ > 0, just above it if κ < 0. Keep n Δt below half of the fastest period.
 
-References: M. Tuckerman, B. J. Berne & G. J. Martyna, J. Chem. Phys. 97 (1992) 1990, DOI 10.1063/1.463137; resonance:
-J. J. Biesiadecki & R. D. Skeel, J. Comput. Phys. 109 (1993) 318, DOI 10.1006/jcph.1993.1220.
+Reference: M. Tuckerman, B. J. Berne & G. J. Martyna, J. Chem. Phys. 97 (1992) 1990, DOI 10.1063/1.463137.
 """
 
 from __future__ import annotations
