@@ -31,7 +31,6 @@ from ..partition import Nested
 from ..protocol import Model
 from ..region import Region
 from ..regions.continuum import ContinuumRegion
-from ..regions.ml import MLRegion
 from ..shapes import Slab
 from ..switching import Quintic, Switch
 from ..types import J_M2_PER_EV_A2, Array, BoolArray, IntArray, MultiscaleError
@@ -134,16 +133,6 @@ class BandCrack(Crack):
         n = len(grid)
         return SimplexMesh(np.concatenate([grid, grid * [1.0, -1.0]]), np.concatenate([cells, cells + n]))
 
-    @property
-    def n_q(self) -> int:
-        """Free atoms and mesh nodes."""
-        return self.n_free + len(self.mesh.nodes)
-
-    @property
-    def nodes(self) -> IntArray:
-        """Shared dofs of the mesh nodes."""
-        return np.arange(self.n_free, self.n_q)
-
     @cached_property
     def reference(self) -> Array:
         """The closed, unloaded crack (n_q, 3), Å."""
@@ -202,19 +191,20 @@ class BandCrack(Crack):
         self, extra: dict[str, tuple[Region, Embedding]] | None = None, overlays: dict[str, Overlay] | None = None
     ) -> Interface:
         """The interface of atoms (``ml``) and mesh (``fem``), with further regions laid over it."""
-        m, X = self.material, self.crystal.positions
-        symbols = [m.symbol] * len(X)
-        atoms = MLRegion(m.model, symbols=symbols, positions=X, cell=self.cell, pbc=(False, False, True))
         mesh = ContinuumRegion(
             self.mesh,
-            self.law or LinearElastic(m.C),
+            self.law or LinearElastic(self.material.C),
             thickness=self.crystal.period,
             site_volume=self.crystal.site_volume,
-            atom_mass=atoms.masses()[0],
+            atom_mass=self.material.mass,
             quadrature_degree=4,
         )
         partition = Nested([("ml", Slab((0, 0, 0), (0, 1, 0), self.half), self.blend)], rest="fem", switch=self.switch)
-        regions = {"ml": (atoms, self._rows), "fem": (mesh, select(self.nodes, self.n_q)), **(extra or {})}
+        regions: dict[str, Any] = {
+            "ml": (self.region(), self._rows),
+            "fem": (mesh, select(self.nodes, self.n_q)),
+            **(extra or {}),
+        }
         return Interface(
             self.reference, regions, partition, self.fixed(), overlays=overlays, anchors={"ml": self.crystal.cells}
         )

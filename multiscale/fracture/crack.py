@@ -15,6 +15,7 @@ import numpy as np
 from ..embedding import Embedding
 from ..interface import Interface, Overlay
 from ..region import Region
+from ..regions.ml import MLRegion
 from ..types import Array, BoolArray, IntArray
 from .bonds import BondWatch
 from .lattice import CrackCrystal
@@ -59,6 +60,22 @@ class Crack(ABC):
     @abstractmethod
     def place(self, q: Array) -> Array:
         """Where all atoms are (n, 3), Å, for shared dofs q (n_q, 3)."""
+
+    @property
+    def n_q(self) -> int:
+        """Shared dofs: free atoms, and what carries the far field."""
+        return len(self.reference)
+
+    @property
+    def nodes(self) -> IntArray:
+        """Shared dofs (n_q − n_free,) of what carries the far field."""
+        return np.arange(self.n_free, self.n_q)
+
+    def region(self) -> MLRegion:
+        """All atoms. A new region each time, since models bind theirs to their ranks."""
+        m, X = self.material, self.crystal.positions
+        symbols = [m.symbol] * len(X)
+        return MLRegion(m.model, symbols=symbols, positions=X, cell=self.cell, pbc=(False, False, True))
 
     @property
     def margin(self) -> float:

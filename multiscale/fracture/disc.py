@@ -9,6 +9,7 @@ It is the reference for hybrids: the loads at which bonds break extrapolate line
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from ..embedding import Embedding, select
 from ..interface import Interface, Overlay
 from ..partition import Nested
 from ..region import Region
-from ..regions.ml import MLRegion
 from ..types import Array, BoolArray
 from .crack import Crack, free_first
 from .lattice import CrackCrystal
@@ -66,10 +66,8 @@ class AtomicCrack(Crack):
         self, extra: dict[str, tuple[Region, Embedding]] | None = None, overlays: dict[str, Overlay] | None = None
     ) -> Interface:
         """All of them counted once as ``ml``, with further regions laid over them."""
-        m, X = self.material, self.reference
-        symbols = [m.symbol] * len(X)
-        region = MLRegion(m.model, symbols=symbols, positions=X, cell=self.cell, pbc=(False, False, True))
-        regions = {"ml": (region, select(np.arange(len(X)), len(X))), **(extra or {})}
+        whole = select(np.arange(self.n_q), self.n_q)
+        regions: dict[str, Any] = {"ml": (self.region(), whole), **(extra or {})}
         return Interface(self.reference, regions, Nested([], rest="ml"), self.fixed(), overlays=overlays)
 
     def place(self, q: Array) -> Array:

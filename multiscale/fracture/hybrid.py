@@ -29,7 +29,7 @@ from ..regions.continuum import ContinuumRegion
 from ..regions.ml import MLRegion
 from ..shapes import Cylinder
 from ..switching import Quintic, Switch
-from ..types import Array, BoolArray, IntArray
+from ..types import Array, BoolArray
 from .crack import Crack, free_first
 from .lattice import CrackCrystal
 from .material import CrystalOfCrack
@@ -87,16 +87,6 @@ class HybridCrack(Crack):
     # -- geometry ----------------------------------------------------------------------------------------------
 
     @property
-    def n_q(self) -> int:
-        """Free atoms and mesh nodes."""
-        return self.n_free + len(self.mesh.nodes)
-
-    @property
-    def nodes(self) -> IntArray:
-        """Shared dofs of the mesh nodes."""
-        return np.arange(self.n_free, self.n_q)
-
-    @property
     def reference(self) -> Array:
         """The closed, unloaded crack (n_q, 3)."""
         return np.concatenate([self.crystal.positions[: self.n_free], self.mesh.nodes])
@@ -123,11 +113,8 @@ class HybridCrack(Crack):
     # -- regions -----------------------------------------------------------------------------------------------
 
     def atoms(self) -> tuple[MLRegion, Embedding]:
-        """All atoms: the free ones, then those slaved to the mesh. A new region each time, since models bind theirs to their ranks."""
-        m, X = self.material, self.crystal.positions
-        symbols = [m.symbol] * len(X)
-        region = MLRegion(m.model, symbols=symbols, positions=X, cell=self.cell, pbc=(False, False, True))
-        return region, self._rows
+        """All atoms: the free ones, then those slaved to the mesh."""
+        return self.region(), self._rows
 
     @property
     def margin(self) -> float:

@@ -31,7 +31,6 @@ from ..interface import Interface, Overlay
 from ..partition import Nested
 from ..region import Region
 from ..regions.continuum import ContinuumRegion
-from ..regions.ml import MLRegion
 from ..shapes import Cylinder
 from ..types import Array, BoolArray, IntArray, MultiscaleError
 from .crack import Crack, free_first
@@ -125,11 +124,6 @@ class PaddedCrack(Crack):
         return np.setdiff1d(np.arange(len(self.mesh.nodes)), self.rim)
 
     @property
-    def n_q(self) -> int:
-        """Free atoms and nodes that are not on the hole's edge."""
-        return self.n_free + len(self.own_nodes)
-
-    @property
     def reference(self) -> Array:
         """The closed, unloaded crack (n_q, 3)."""
         return np.concatenate([self.crystal.positions[: self.n_free], self.mesh.nodes[self.own_nodes]])
@@ -205,7 +199,7 @@ class PaddedCrack(Crack):
         mesh = ContinuumRegion(
             self.mesh, law, thickness=c.period, site_volume=c.site_volume, atom_mass=m.mass, quadrature_degree=4
         )
-        regions: dict[str, Any] = {"ml": (self._region(), self._rows), "fem": (mesh, self.field_rows), **(extra or {})}
+        regions: dict[str, Any] = {"ml": (self.region(), self._rows), "fem": (mesh, self.field_rows), **(extra or {})}
         partition = Nested([("ml", Cylinder((0.0, 0.0, 0.0), self.free_radius), 0.0)], rest="fem")
         return Interface(self.reference, regions, partition, self.fixed(), overlays=overlays)
 
@@ -213,9 +207,4 @@ class PaddedCrack(Crack):
         """All atoms (:meth:`place`) as dofs of their own, with the pad held: the free ones then have an energy to go down."""
         X, held = self.crystal.positions, np.zeros(self.crystal.positions.shape, dtype=bool)
         held[:, 2], held[self.n_free :] = self.material.planar, True
-        return Interface(X, {"ml": self._region()}, Nested([], rest="ml"), held)
-
-    def _region(self) -> MLRegion:
-        """All atoms. A new region each time, since models bind theirs to their ranks."""
-        m, X = self.material, self.crystal.positions
-        return MLRegion(m.model, symbols=[m.symbol] * len(X), positions=X, cell=self.cell, pbc=(False, False, True))
+        return Interface(X, {"ml": self.region()}, Nested([], rest="ml"), held)
