@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 pytest.importorskip("multiscale.continuum.laws", exc_type=ImportError)  # needs DOLFINx
 pytest.importorskip("gmsh", exc_type=(ImportError, OSError))
 
-from couplers import EnergyBlend
+from couplers import EnergyBlend, ForceBlend
 from multiscale import HybridModel, catalogue
 from multiscale.continuum.brittle import BrittleSolid, isotropic_stiffness
 from multiscale.continuum.graded import graded, rectangle
@@ -154,11 +154,20 @@ def test_without_damage_it_is_the_crack_as_it_was(crack, rest):
     assert state.crack < 1e-4 and state.energy == pytest.approx(before, abs=1e-4) and state.tip == float("-inf")
 
 
+def test_couplers_without_an_energy_are_refused_before_any_work(crack, rest):
+    q, K, front = rest
+    hand, _ = handed(crack)
+    model = HybridModel(hand.interface, ForceBlend())
+    with pytest.raises(MultiscaleError, match="energy_blend"):
+        hand.settle(model, hand.opened(q, K, front))
+    assert model.evaluations == 1
+
+
 # -- ranks ------------------------------------------------------------------------------------------------------
 
 SCRIPT = """
 import numpy as np
-from couplers import EnergyBlend
+from couplers import EnergyBlend, ForceBlend
 from multiscale import HybridModel
 from multiscale.continuum.track import tracked_disc
 from multiscale.fracture.handover import Handover

@@ -207,6 +207,7 @@ class Handover:
         """
         X, fixed = self.crack.mesh.nodes, model.interface.fixed
         q, d, factor, state = np.array(q, dtype=float), self.damage, 1.0, model.evaluate(q)
+        _energy(state)  # refused before any work
         p, fresh = precondition(model, q, ~fixed), True
         for sweep in range(1, max_sweeps + 1):
             # Half of what is wanted, so that what is left after the damage has moved is what the damage has moved.
@@ -235,8 +236,6 @@ class Handover:
     def _accept(
         self, q: Array, d: Array, state: Evaluation, fixed: BoolArray, sweeps: int, residual: float
     ) -> CarriedOn:
-        if state.energy is None:
-            raise MultiscaleError("a hand-over minimises an energy; use a coupler that has one, such as energy_blend")
         self.field.keep()
         self.damage = d
         reactions = np.where(fixed, -state.forces, 0.0)
@@ -247,7 +246,7 @@ class Handover:
         self._last = (q, reactions, work)
         crack = self.field.forms.energies()[1] * self.crack.crystal.period
         elastic = state.parts["fem"]
-        return CarriedOn(q, d, state.energy - elastic, elastic, crack, work, self.tip(d), sweeps, residual)
+        return CarriedOn(q, d, _energy(state) - elastic, elastic, crack, work, self.tip(d), sweeps, residual)
 
     # -- what is measured ---------------------------------------------------------------------------------------
 
@@ -278,6 +277,12 @@ class Handover:
         forms.displacements.fill(forms.u, q[self.crack.nodes] - self.crack.mesh.nodes)
         far = np.hypot(self.crack.mesh.points[:, 0] - tip, self.crack.mesh.points[:, 1])
         return self.field.j_integral(ring_weight(far, *ring)) * J_M2_PER_EV_A2
+
+
+def _energy(state: Evaluation) -> float:
+    if state.energy is None:
+        raise MultiscaleError("a hand-over minimises an energy; use a coupler that has one, such as energy_blend")
+    return state.energy
 
 
 def _residual(state: Evaluation, fixed: BoolArray) -> float:
