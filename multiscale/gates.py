@@ -2,6 +2,7 @@
 
     capability   every region a coupler evaluates offers what it needs
     coverage     Σ_r w_r = 1 at every site of every sharing region, wherever there is matter
+    interfaces   Σ_r Σ_s w_s a_s is the area of the interface that regions share
     zone         a switching zone is at least one reach wide
     surroundings a site that is counted sees all its neighbours: the region goes on for one reach around it
     overlays     a region that lies over the partition has a core with at least one atom in it
@@ -89,12 +90,39 @@ def covered(interface: Interface, coupler: Coupler) -> None:
         region = interface.regions[name]
         X = region.sites(interface.place(name, interface.reference))
         points = interface.weighing_points(name, interface.reference)
-        total = sum(w for w, _ in interface.partition(points, interface.reference).values())
-        _name_first(name, region, X, np.asarray(total), "the partition's weights add up to")
+        shares = interface.partition(points, interface.reference)
+        for group in interface.partition.groups:
+            if name in group:
+                total = sum(shares[r][0] for r in group)
+                _name_first(name, region, X, np.asarray(total), "the partition's weights add up to")
     for name, c in coverage(interface, coupler, interface.reference).items():
         region = interface.regions[name]
         X = region.sites(interface.place(name, interface.reference))
         _name_first(name, region, X, c, "the regions count it")
+
+
+def counted_area(interface: Interface, coupler: Coupler, q: Array) -> dict[tuple[str, ...], tuple[float, float]]:
+    """Å² of interface that is counted, and Å² that there is, of every group of regions that share one between them.
+
+    Groups of which only one region has an area are left out: what the others count of it is not known.
+    """
+    counts, out = coupler.count(q, interface), {}
+    for group in interface.partition.groups:
+        whole = [float(interface.regions[r].area.sum()) for r in group]
+        if sum(a > 0 for a in whole) > 1:
+            out[group] = sum(float(counts[r] @ interface.regions[r].area) for r in group), max(whole)
+    return out
+
+
+def interfaces(interface: Interface, coupler: Coupler) -> None:
+    """Refuse an interface that is counted twice, or in part."""
+    for group, (counted, whole) in counted_area(interface, coupler, interface.reference).items():
+        if abs(counted - whole) > ROUND_OFF * whole:
+            raise MultiscaleError(
+                f"of {whole:.6g} Å² of interface between the bodies, {' and '.join(group)} count {counted:.6g} ({counted / whole:.6g} "
+                "times): what acts across is to be counted once; give all of them the same area, and the weights of atoms at the places of "
+                "the law's sites (Interface(anchors={...: Facing.anchors}))"
+            )
 
 
 def _name_first(name: str, region: Region, X: Array, c: Array, what: str) -> None:

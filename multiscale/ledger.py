@@ -31,11 +31,23 @@ class LedgerRow:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Who counts what. ``coverage`` is the least and largest number of times that any piece of matter is counted: 1, 1."""
+    """Who counts what.
+
+    Attributes
+    ----------
+    rows : tuple of LedgerRow
+    coverage : (float, float)
+        The least and largest number of times that any piece of matter is counted: 1, 1.
+    energy : float or None
+        eV.
+    interface : (float, float) or None
+        Å² of interface that is counted and that there is, where several regions share one.
+    """
 
     rows: tuple[LedgerRow, ...]
     coverage: tuple[float, float]
     energy: float | None
+    interface: tuple[float, float] | None = None
 
     @property
     def matter(self) -> float:
@@ -51,4 +63,7 @@ class Ledger:
         lines.append(f"{'sum':<18}{self.matter:16.6f}{sum(r.area for r in self.rows):16.4f}{text(self.energy)}")
         low, high = self.coverage
         lines.append(f"coverage of every piece of matter: {low:.12f} … {high:.12f} times")
+        if self.interface is not None:
+            counted, whole = self.interface
+            lines.append(f"interface: {counted:.6f} of {whole:.6f} Å² counted, {counted / whole:.12f} times")
         return "\n".join(lines)

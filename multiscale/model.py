@@ -69,6 +69,7 @@ class HybridModel:
         gates.capability(interface, coupler, _installed)
         gates.overlapping(interface, interface.reference)
         gates.covered(interface, coupler)
+        gates.interfaces(interface, coupler)
         if interface.strict:
             gates.zones(interface)
             gates.surroundings(interface)
@@ -262,7 +263,9 @@ class HybridModel:
             for r, w in counts.items()
         ]
         rows += [LedgerRow(name, 0.0, 0.0, value) for name, value in e.parts.items() if name not in counts]
-        return Ledger(tuple(rows), (float(cover.min()), float(cover.max())), e.energy)
+        areas = list(gates.counted_area(self.interface, self.coupler, q).values())
+        area = (sum(a for a, _ in areas), sum(b for _, b in areas)) if areas else None
+        return Ledger(tuple(rows), (float(cover.min()), float(cover.max())), e.energy, area)
 
     def report(self) -> Report:
         """Where the time of this model's evaluations went, on all ranks: by region, by team, messages, neighbour lists; collective."""

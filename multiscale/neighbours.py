@@ -98,6 +98,8 @@ class NeighbourList:
         Which axes are periodic.
     skin : float
         Å; zero rebuilds at every change of position.
+    bodies : (n,) int array, optional
+        Which body each atom belongs to; atoms of different bodies are no neighbours.
 
     Attributes
     ----------
@@ -117,7 +119,9 @@ class NeighbourList:
     [[-1, 0, 0], [1, 0, 0]]
     """
 
-    def __init__(self, cutoff: float, cell: ArrayLike, pbc: ArrayLike, skin: float = 0.5) -> None:
+    def __init__(
+        self, cutoff: float, cell: ArrayLike, pbc: ArrayLike, skin: float = 0.5, bodies: IntArray | None = None
+    ) -> None:
         if cutoff <= 0.0 or skin < 0.0:
             raise MultiscaleError(
                 f"A neighbour list was given cutoff {cutoff} Å and skin {skin} Å; it needs cutoff > 0 and skin ≥ 0"
@@ -125,6 +129,7 @@ class NeighbourList:
         self.cutoff, self.skin = float(cutoff), float(skin)
         self.pbc: BoolArray = np.array(np.broadcast_to(np.asarray(pbc, dtype=bool), (3,)))
         self.cell = complete_cell(cell, self.pbc)
+        self.bodies = bodies
         self.builds = 0
         self._built_at: Array | None = None
         self._i: IntArray = np.zeros(0, dtype=np.int64)
@@ -242,6 +247,9 @@ class NeighbourList:
                 centre |= around(points, heights, self.pbc, mine, (hops - 1) * far)
             kept = centre[atoms][i]
             i, j, shift = atoms[i[kept]], atoms[j[kept]], shift[kept]
+        if self.bodies is not None:
+            same = self.bodies[i] == self.bodies[j]
+            i, j, shift = i[same], j[same], shift[same]
         shifts, code = _distinct(shift)
         order = _order(i, j, code, len(x), len(shifts))
         self._i, self._j, self._shifts, self._code = i[order], j[order], shifts, code[order]

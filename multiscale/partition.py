@@ -52,6 +52,11 @@ class Partition(ABC):
         return {r: w for r, (w, _) in shares.items()}, np.arange(len(X)), {r: g for r, (_, g) in shares.items()}
 
     @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Regions whose weights add up to one: all of them, unless matter and interface are shared separately."""
+        return (self.regions,)
+
+    @property
     def local(self) -> bool:
         """Whether weights at some of the points cost only their part; see :class:`~multiscale.shapes.Shape`."""
         return False

@@ -39,6 +39,7 @@ DOORS = {
         "multiscale/regions/*",
         "multiscale/models/*",
         "multiscale/fracture/*",
+        "multiscale/adhesion/*",
         "multiscale/testing/*",
         "multiscale/learning/*",
     ),

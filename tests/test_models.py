@@ -14,13 +14,13 @@ from ase.calculators.lj import LennardJones as AseLJ
 
 import multiscale.models
 from multiscale.calculator import RegionCalculator
-from multiscale.models import EAM, Edges, LennardJones, Morse, StillingerWeber
+from multiscale.models import EAM, Edges, LennardJones, Morse, StillingerWeber, Tersoff
 from multiscale.region import Can, Query
 from multiscale.regions.ml import MLRegion
 from multiscale.types import MultiscaleError
 
 AL = Path(multiscale.models.__file__).parent / "data" / "Al_EA.eam.alloy"
-MODELS = [LennardJones(), Morse(), EAM.ercolessi_adams(), StillingerWeber()]
+MODELS = [LennardJones(), Morse(), EAM.ercolessi_adams(), StillingerWeber(), Tersoff()]
 IDS = [model.name for model in MODELS]
 ALL = Can.ENERGY | Can.FORCES | Can.SITE_ENERGIES
 
@@ -71,6 +71,24 @@ def test_eam_equals_ase():
     atoms.calc = AseEAM(potential=str(AL), form="alloy")
     assert ours.energy / len(atoms) == pytest.approx(atoms.get_potential_energy() / len(atoms), abs=1e-6)
     assert np.abs(ours.forces - atoms.get_forces()).max() < 2e-5
+
+
+def test_tersoff_equals_matscipy():
+    """Energy and forces of a rattled crystal, of a dimer, whose bond has no company, and of a surface."""
+    many = pytest.importorskip("matscipy.calculators.manybody")
+    forms = pytest.importorskip("matscipy.calculators.manybody.explicit_forms.tersoff_brenner")
+    slab = rattled(Tersoff(), seed=3) * (2, 2, 2)
+    slab.pbc = (True, True, False)
+    for atoms in (
+        rattled(Tersoff(), seed=3) * (2, 2, 2),
+        slab,
+        Atoms("Si2", [[0, 0, 0], [2.2, 0.3, 0]], cell=np.eye(3) * 20),
+    ):
+        region = MLRegion(Tersoff(), atoms)
+        ours = region.evaluate(region.reference, Query())
+        atoms.calc = many.Manybody(**forms.TersoffBrenner(forms.Tersoff_PRB_39_5566_Si_C))
+        assert ours.energy == pytest.approx(atoms.get_potential_energy(), rel=1e-12)
+        assert np.abs(ours.forces - atoms.get_forces()).max() < 1e-11
 
 
 def test_two_element_eam_reads_its_own_table(tmp_path):
@@ -126,8 +144,8 @@ def test_smooth_at_the_cutoff(model):
     scale = dimer(0.5 * model.cutoff)
     assert inside[0] < 1e-6 * scale[0]
     assert inside[1] < 1e-5 * scale[1]
-    # An EAM table ends with its author's curvature; the other models are C² by construction.
-    assert isinstance(model, EAM) or inside[2] < 1e-4 * scale[2]
+    # An EAM table ends with its author's curvature, Tersoff's cosine with one; the other models are C² by construction.
+    assert isinstance(model, EAM | Tersoff) or inside[2] < 1e-4 * scale[2]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=IDS)

@@ -24,6 +24,7 @@ import scipy.sparse as sp
 from ..types import Array, BoolArray, IntArray, MultiscaleError
 from .cohesive_laws import CohesiveLaw
 from .cut import Cut, face_nodes
+from .frames import frames
 from .reference import rule, shape
 from .traction import Curve
 
@@ -84,8 +85,8 @@ class Joint:
             )
         self.mesh, self.dim, self.points = cut.mesh, cut.mesh.dim, points
         self.lower, self.upper = (face_nodes(cut.mesh, f[kept]) for f in (cut.lower, cut.upper))
-        self._corners, self._normal = cut.lower[kept], cut.normal[kept]
-        x = self.mesh.points[self._corners]
+        self._normal = cut.normal[kept]
+        x = self.mesh.points[cut.lower[kept]]
         sides = x[:, [1, 2, 0]] - x if self.dim == 3 else x[:, 1:] - x[:, :1]
         self.size = np.linalg.norm(sides, axis=2).max(axis=1)
         measure = self.size if self.dim == 2 else 0.5 * np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1)
@@ -110,16 +111,18 @@ class Joint:
         values = [a, b] if degree == 1 else [a * (2 * a - 1), b * (2 * b - 1), 4 * a * b]
         return np.column_stack(values), 0.5 * w
 
+    @property
+    def reference(self) -> Array:
+        """Nodes of the mesh (n_nodes, 3), Å."""
+        return self.mesh.nodes
+
     @cached_property
     def frames(self) -> Array:
         """R (nf, dim, dim): the normal and the tangents of each facet, by rows."""
         n = self._normal
         if self.dim == 2:
             return np.stack([n, np.column_stack([n[:, 1], -n[:, 0]])], axis=1)
-        x = self.mesh.points[self._corners]
-        t = x[:, 1] - x[:, 0]
-        t /= np.linalg.norm(t, axis=1)[:, None]
-        return np.stack([n, t, np.cross(n, t)], axis=1)
+        return frames(n)
 
     @cached_property
     def jump(self) -> sp.csr_matrix:

@@ -11,6 +11,7 @@ from .eam import EAM
 from .lennard_jones import LennardJones
 from .morse import Morse
 from .stillinger_weber import StillingerWeber
+from .tersoff import Tersoff
 from .toy_eam import ToyEAM
 from .water import FlexibleWater
 
@@ -44,6 +45,7 @@ __all__ = [
     "Morse",
     "SiteModel",
     "StillingerWeber",
+    "Tersoff",
     "ToyEAM",
     "default_committee",
     "default_members",

@@ -88,6 +88,8 @@ class Graph:
     halo : {"exchange", "wide"}
         How the layers of a message-passing model are spread. ``"exchange"`` falls back to ``"wide"`` where the model has no
         exchange, or one layer.
+    bodies : (n,) int array, optional
+        Which body each atom belongs to; there are no edges between bodies.
     balance : float or None
         Imbalance (largest over mean time of a rank, minus one) above which sites are dealt out anew; None never measures.
 
@@ -99,11 +101,19 @@ class Graph:
     """
 
     def __init__(
-        self, model: SiteModel, cell: Array, pbc: BoolArray, skin: float, team: Team, halo: Halo, balance: float | None
+        self,
+        model: SiteModel,
+        cell: Array,
+        pbc: BoolArray,
+        skin: float,
+        team: Team,
+        halo: Halo,
+        balance: float | None,
+        bodies: IntArray | None = None,
     ) -> None:
         self.model, self.team, self.halo = model, team, halo
         self.exchanges = team.comm is not None and bool(model.exchanges) and halo == "exchange"
-        self.list = NeighbourList(model.cutoff, cell, pbc, skin)
+        self.list = NeighbourList(model.cutoff, cell, pbc, skin, bodies)
         self.balance, self.alarm = Balance(team, balance), Alarm(team)
         self._owner: IntArray | None = None
         self._mine: IntArray = np.zeros(0, dtype=np.int64)

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..align import zeros_per_atom
+from ..bodies import labelled
 from ..lazy import REMEDIES
 from ..neighbours import NeighbourList
 from ..region import Answer, Can, Query
@@ -77,6 +78,9 @@ class MLRegion(AtomicRegion):
         Element → eV, taken off every site's energy, so that regions compare; :mod:`multiscale.align` measures it.
     link_atoms : (n,) bool array, optional
         Which atoms saturate broken bonds of a carved cluster; they have energies and weights, but are no matter of the problem.
+    bodies : (n,) int array, optional
+        Which body each atom belongs to. Given, the bodies are evaluated as separate graphs: E = Σ_bodies E(body alone), without any
+        interaction across their interfaces, of pairs, angles or messages alike. See :mod:`multiscale.bodies`.
     halo : {"exchange", "wide"}
         How the layers of a message-passing model are spread over the team: by exchanging features between them, or by computing the
         whole receptive field on every rank, without a message. Models that offer no exchange go wide.
@@ -118,6 +122,7 @@ class MLRegion(AtomicRegion):
         device: str | None = None,
         energy_zero: Mapping[str, float] | None = None,
         link_atoms: ArrayLike | None = None,
+        bodies: ArrayLike | None = None,
         halo: Halo = "exchange",
         balance: float | None = 0.1,
     ) -> None:
@@ -140,6 +145,7 @@ class MLRegion(AtomicRegion):
         self.skin, self.dtype, self._device = skin, dtype, device
         self._species = model.species(self.symbols)
         self._zeros = zeros_per_atom(self.symbols, energy_zero)
+        self.bodies = None if bodies is None else labelled(bodies, self.n_sites)
         self._halo, self._balance = halo, balance
         self._graph = self._new_graph(self._atoms.cell.array, np.asarray(self._atoms.pbc))
         self._model_seconds = 0.0
@@ -168,7 +174,8 @@ class MLRegion(AtomicRegion):
 
     def describe(self) -> str:
         """One line for reports."""
-        return f"MLRegion of {self.n_sites} atoms ({self.model.name}, {self.dtype})"
+        parts = "" if self.bodies is None else f" in {len(np.unique(self.bodies))} separate bodies"
+        return f"MLRegion of {self.n_sites} atoms{parts} ({self.model.name}, {self.dtype})"
 
     def bind(self, team: Team) -> None:
         """Give the region its team, and put the model on the team's device."""
@@ -316,7 +323,7 @@ class MLRegion(AtomicRegion):
         self._graph.abandon(error)
 
     def _new_graph(self, cell: Array, pbc: BoolArray) -> Graph:
-        return Graph(self.model, cell, pbc, self.skin, self.team, self._halo, self._balance)
+        return Graph(self.model, cell, pbc, self.skin, self.team, self._halo, self._balance, self.bodies)
 
     def _model(self) -> SiteModel:
         """The model in this region's precision on this rank's device, copied only if it is elsewhere."""

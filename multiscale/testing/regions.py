@@ -231,15 +231,20 @@ def adjoint(make: Make, x: Array, bound: float) -> list[Result]:
 
 
 def matter(make: Make, x: Array, bound: float) -> list[Result]:
-    """Matter, area and masses have the right shapes and are not negative; shapes of answers too."""
+    """Matter, area and masses have the right shapes and are not negative; shapes of answers too.
+
+    What acts between bodies has neither mass nor matter, and covers nothing.
+    """
     r = make()
+    something = np.asarray(r.matter) > 0
     shapes = [np.shape(r.matter) == (r.n_sites,), np.shape(r.area) == (r.n_sites,), np.shape(r.masses()) == (r.n_dofs,)]
     shapes += [
-        bool((r.masses() > 0).all()),
-        bool((np.asarray(r.matter) >= 0).all()),
+        bool((r.masses() > 0).all()) if something.any() else bool((r.masses() >= 0).all()),
+        bool((np.asarray(r.area) >= 0).all()) and bool((np.asarray(r.matter) >= 0).all()),
         np.shape(r.sites(x)) == (r.n_sites, 3),
     ]
-    shapes += [np.shape(r.reference) == (r.n_dofs, 3), bool(r.covers(r.sites(r.reference)).all())]
+    covered = r.covers(r.sites(r.reference))
+    shapes += [np.shape(r.reference) == (r.n_dofs, 3), bool(covered[something].all())]
     wrong = float(len(shapes) - sum(shapes))
     return [Result("attributes", type(r).__name__, wrong, 0.0, wrong == 0.0, "attributes of wrong shape or sign")]
 

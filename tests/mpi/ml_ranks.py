@@ -26,6 +26,7 @@ from multiscale.models.eam import EAM
 from multiscale.models.mace_file import build
 from multiscale.ranks import world
 from multiscale.region import Can, Query
+from multiscale.regions.across import AcrossRegion
 from multiscale.regions.ml import MLRegion
 from multiscale.types import MultiscaleError, Team
 
@@ -99,9 +100,14 @@ def spread(model, atoms, **settings):
     symbol = model.symbols[0]
     atoms = atoms.copy()
     atoms.symbols[:] = symbol
-    region = MLRegion(model, atoms, **settings)
+    across = settings.pop("across", False)
+
+    def make(**more):
+        return AcrossRegion(model, atoms, **more) if across else MLRegion(model, atoms, **more)
+
+    region = make(**settings)
     region.bind(Team(RANKS.rank, RANKS.size, RANKS.comm))
-    return region, MLRegion(model, atoms)
+    return region, make(bodies=settings["bodies"]) if "bodies" in settings else make()
 
 
 def total(answer):
@@ -154,6 +160,11 @@ def everything():
     for name, label, halo, kind in problems():
         out[f"{name}, {label}, {halo}, {kind}"] = compare(models()[name], structures()[label], kind, halo=halo)
     single, cubic = {}, structures()["cubic"]
+    halves = (cubic.positions[:, 0] > cubic.positions[:, 0].mean()).astype(int)
+    for name in ("SW", "MACE"):
+        for across in (False, True):
+            how = {"bodies": halves, "across": across}
+            out[f"{name}, {'across' if across else 'apart'}"] = compare(models()[name], cubic, "few", **how)
     for name in ("SW", "MACE"):
         single[f"{name}, float32"] = compare(models()[name], cubic, "random", dtype="float32")
     stiff = {}

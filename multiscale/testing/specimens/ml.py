@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ase.build import bulk
 
-from ...models import EAM, Committee, StillingerWeber
+from ...models import EAM, Committee, StillingerWeber, Tersoff
 from ...region import Region
 from ...regions.ml import MLRegion
 from ...types import Array
@@ -30,6 +30,11 @@ def _specimen(model: Any, symbol: str, a: float, bound: float) -> Specimen:
 def stillinger_weber() -> Specimen:
     """Silicon with three-body terms."""
     return _specimen(StillingerWeber(), "Si", 5.431, 1e-7)
+
+
+def tersoff() -> Specimen:
+    """Silicon with bond orders; its cutoff function has kinks in the second derivative."""
+    return _specimen(Tersoff(), "Si", 5.432, 1e-6)
 
 
 def committee() -> Specimen:

@@ -1,0 +1,86 @@
+"""Bodies of atoms joined by a law, by what their atoms feel of each other, or by both in different places.
+
+    E = Σ_bodies E(body alone) + Σ_i w_i (e_i^full − e_i^apart) + Σ_s (1 − w_s) [a_s Φ(δ_s) + c(δ_s) g_s·u]
+
+w is C² along the interface: 1 where the atoms count the adhesion, 0 where the law does, and with it the load that takes the law's ghost
+force off (:mod:`multiscale.adhesion.ghost`). Couple it by any coupler of weighted energies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..interface import Interface
+from ..models.base import SiteModel
+from ..partition import Nested, Partition
+from ..region import Region
+from ..regions.across import AcrossRegion
+from ..regions.cohesive import CohesiveRegion
+from ..regions.ml import MLRegion
+from ..shapes import Shape
+from ..sharing import Alike, Everything, Separately
+from ..types import BoolArray, MultiscaleError
+from .ghost import GhostLoad
+from .law import InterfaceLaw
+from .slabs import Slabs
+
+
+def joined(
+    model: SiteModel,
+    slabs: Slabs,
+    law: InterfaceLaw,
+    *,
+    by_atoms: tuple[Shape, float] | None = None,
+    ghost: bool = True,
+    fixed: BoolArray | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Interface:
+    """Two slabs as regions ``bodies``, ``law``, with ``by_atoms`` also ``across``, and with ``ghost`` also ``ghost``.
+
+    Parameters
+    ----------
+    model : SiteModel
+    slabs : Slabs
+    law : InterfaceLaw
+        With its energy counted from the bodies apart.
+    by_atoms : (Shape, float), optional
+        Where atoms count what acts across (core set) and the width, Å, over which they give way to the law; the law counts all of it unless
+        given. The width is one reach of the model at least.
+    ghost : bool
+        Whether the law's ghost force is taken off.
+    fixed : (n, 3) or (n,) bool array, optional
+        Gripped atoms.
+    options : mapping, optional
+        Of :class:`~multiscale.regions.ml.MLRegion`.
+
+    Raises
+    ------
+    MultiscaleError
+        If the law's energy is counted from the closed interface.
+    """
+    if law.zero != "apart":
+        raise MultiscaleError(
+            "bodies of atoms that do not see each other lack the work of separation when closed, but this law's energy is zero there; use "
+            "law.counted_from('apart')"
+        )
+    facing, given = slabs.facing(), dict(options or {})
+    across = AcrossRegion(model, slabs.atoms, slabs.bodies, area=facing.of_atoms, **given)
+    regions: dict[str, Region] = {
+        "bodies": MLRegion(model, slabs.atoms, bodies=slabs.bodies, **given),
+        "law": CohesiveRegion(facing, law, modulus=np.inf),
+    }
+    share: Partition = Everything("law")
+    anchors = {}
+    if by_atoms is not None:
+        regions["across"] = across
+        share = Nested([("across", *by_atoms)], rest="law")
+        anchors = {"across": facing.anchors}
+    if ghost:
+        regions["ghost"] = GhostLoad.of(across, facing, law)
+        share = Alike(share, {"ghost": "law"})
+    return Interface(
+        slabs.atoms.positions, regions, Separately(Everything("bodies"), share), fixed=fixed, anchors=anchors
+    )
