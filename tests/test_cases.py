@@ -62,7 +62,7 @@ def test_si_crack_without_its_quantum_core(tmp_path):
     found = {name: q["value"] for name, q in case.run("classical", tmp_path, silent=True)["quantities"].items()}
     # The limit of large all-atom discs, 1.435, is in the case's reference.json; half a per cent is the project's goal.
     assert found["ML/FEM: K/K_G when a bond breaks"] == pytest.approx(1.435, rel=0.005)
-    assert found["ML/FEM: off-plane bonds broken"] == 0
+    assert found["ML/FEM: off-plane bonds broken in the end"] == 0
     assert found["J/(K²/E')"] == pytest.approx([1.0, 1.0, 1.0], abs=0.01)
     assert found["coverage error"] < 1e-10
     assert (tmp_path / "si_crack.png").exists() and (tmp_path / "far_field.vtu").exists()

@@ -150,10 +150,10 @@ def test_too_few_elements_in_the_zone_are_refused():
     assert zone_length(76923.0, law.curve) == pytest.approx(9 * np.pi / 32 * 19.23, rel=1e-3)
     assert zone_length(76923.0, law.curve, arm=1.0) == pytest.approx(19.23**0.25, rel=1e-3)
     joint = Joint(halves(2, 1))  # facets of 1.5
-    with pytest.raises(MultiscaleError, match="refine the interface to 0.698"):
+    with pytest.raises(MultiscaleError, match="refine the interface to 0.419"):
         CohesiveRegion(joint, law, modulus=76923.0, arm=1.0)
     CohesiveRegion(joint, law, modulus=76923.0)  # 17 long: fine
-    with pytest.raises(MultiscaleError, match="3 are needed"):
+    with pytest.raises(MultiscaleError, match="5 are needed"):
         CohesiveRegion(joint, Reversible(Bilinear(1e6, 60.0, 0.1)), modulus=76923.0)
 
 

@@ -23,7 +23,10 @@ def without_digits(text: str) -> str:
     return re.sub(r"(\d\.\d{5})\d*", r"\1", re.sub(r"max\|F\| = \S+", "max|F|", text)).strip()
 
 
-@pytest.mark.parametrize(("script", "page"), [("first.py", "README.md"), ("ledger.py", "docs/concepts.md")])
+@pytest.mark.parametrize(
+    ("script", "page"),
+    [("first.py", "README.md"), ("ledger.py", "docs/concepts.md"), ("adhesion.py", "docs/adhesion.md")],
+)
 def test_examples_print_what_the_page_shows(script, page):
     done = python([str(EXAMPLES / script)])
     assert done.returncode == 0, done.stderr

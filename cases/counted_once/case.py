@@ -131,7 +131,7 @@ class CountedOnce(Case):
         x0 = slabs.atoms.positions
         true = HybridModel(_alone(crystal, slabs), EnergyBlend())
         full, forces = true.evaluate(x0).energy, true.evaluate(x0).forces
-        plain = HybridModel(joined(crystal.model, slabs, law, ghost=False), EnergyBlend())
+        plain = HybridModel(joined(crystal.model, slabs, law, ghost=0), EnergyBlend())
         mended = HybridModel(joined(crystal.model, slabs, law), EnergyBlend())
         closed, e = plain.evaluate(x0), mended.evaluate(x0)
         run.record(f"{name}: closure, unrelaxed", closed.energy - full, "eV")

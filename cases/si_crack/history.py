@@ -22,7 +22,20 @@ class History:
 
     def __init__(self, run: Any, name: str):
         self.run, self.path = run, run.out / f"{name}.checkpoint.npz"
-        self.settings = dict(run.settings) | {"loading": name}
+        # Which loadings a run consists of does not matter to any one of them, nor does the quantum tip to those without it.
+        quantum = (
+            "mixing",
+            "core",
+            "centre",
+            "hops",
+            "repeat",
+            "quantum_resolution",
+            "quantum_fmax",
+            "electronic_temperature",
+        )
+        out = ("members", "quantum", "checks", *(() if "QM" in name else quantum))
+        kept = {k: v for k, v in run.settings.items() if k not in out}
+        self.settings = kept | {"loading": name}
 
     def read(self) -> list[Step]:
         """The states so far, on every rank; empty for a new run."""

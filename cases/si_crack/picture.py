@@ -13,9 +13,9 @@ from multiscale.fracture.picture import atoms, stress_field
 
 def draw(data: dict[str, Any]) -> Any:
     """Three panels: the whole disc, the tip, and the load–opening curves."""
-    crack: HybridCrack = data["crack"]
+    crack: HybridCrack = data.get("tip's crack", data["crack"])
     interface = data.get("quantum model", data["model"]).interface
-    states = data.get("QM/ML/FEM", data["ML/FEM"])
+    states = data.get("tip", data["ML/FEM"])
     q = states[-2].q if len(states) > 1 else states[-1].q
     figure, axes = plt.subplots(1, 3, figsize=(16.5, 5.4), gridspec_kw={"width_ratios": [1.0, 1.15, 0.8]})
     image = None
@@ -33,25 +33,23 @@ def draw(data: dict[str, Any]) -> Any:
     )
     axes[1].legend(loc="upper left", fontsize=8, framealpha=0.9)
     figure.colorbar(image, ax=axes[1], label="σ_yy of the far field, GPa", shrink=0.85)
-    _curves(axes[2], crack, data)
+    _curves(axes[2], data)
     figure.tight_layout()
     return figure
 
 
-def _curves(axis: Any, crack: HybridCrack, data: dict[str, Any]) -> None:
-    watch, K_G = crack.watch(), crack.material.K_griffith
-    for name, style in (("ML/FEM", "o-"), ("QM/ML/FEM", "s-")):
-        if name not in data:
-            continue
-        states = data[name]
-        first_intact = int(
-            np.argmin(np.where(watch.crossing & ~watch.broken(states[0].q[: crack.n_free]), watch.x, np.inf))
-        )
-        lengths = [watch.lengths(s.q[: crack.n_free])[first_intact] for s in states]
-        axis.plot([s.load / K_G for s in states], lengths, style, ms=4, label=name)
+def _curves(axis: Any, data: dict[str, Any]) -> None:
+    """The longest of the bonds that are whole in the first state, across the crack plane or off it."""
+    for name, crack in data["cracks"].items():
+        watch, states, n = crack.watch(), data[name], crack.n_free
+        whole = ~watch.broken(states[0].q[:n])
+        lengths = [watch.lengths(s.q[:n])[whole].max() for s in states]
+        style = "s-" if "QM" in name else "o-"
+        loads = [s.load / crack.material.K_griffith for s in states]
+        axis.plot(loads, np.minimum(lengths, 4.2), style, ms=4, label=name)
     axis.axhline(3.0, color="#d00000", ls=":", lw=1)
-    axis.text(1.0, 3.02, "broken", color="#d00000", fontsize=8, va="bottom")
+    axis.text(axis.get_xlim()[0], 3.02, " broken", color="#d00000", fontsize=8, va="bottom")
     axis.set_xlabel("K / K_G")
-    axis.set_ylabel("length of the bond at the tip, Å")
-    axis.set_title("lattice trapping")
-    axis.legend()
+    axis.set_ylabel("longest bond that was whole at first, Å")
+    axis.set_title("what breaks first, and when")
+    axis.legend(fontsize=8)

@@ -180,7 +180,7 @@ class Facing:
         """δ (n_sites, 3), normal first, of displacements (n, 3)."""
         return np.asarray(self.jump @ np.asarray(u).ravel()).reshape(-1, 3)
 
-    def check(self, law: Any, modulus: float, arm: float | None = None, elements: int = 3) -> None:
+    def check(self, law: Any, modulus: float, arm: float | None = None, elements: int = 5) -> None:
         """Nothing to refuse: atoms are as close as atoms are, there is no mesh to refine."""
 
 

@@ -60,7 +60,7 @@ class ParkPaulinoRoesler(Curve):
     def _form(self, x: Array, order: int) -> Array:
         """Derivatives of f = 1 − u^α v^m, u = 1 − x, v = 1 + αx/m."""
         a, m = self.shape, self._m
-        u, v = np.maximum(1.0 - x, 0.0), 1.0 + a * x / m
+        u, v = np.maximum(1.0 - x, 0.0), 1.0 + a * np.minimum(x, 1.0) / m
         with np.errstate(divide="ignore", invalid="ignore"):
             if order == 0:
                 out = 1.0 - u**a * v**m

@@ -9,7 +9,7 @@ force off (:mod:`multiscale.adhesion.ghost`). Couple it by any coupler of weight
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def joined(
     law: InterfaceLaw,
     *,
     by_atoms: tuple[Shape, float] | None = None,
-    ghost: bool = True,
+    ghost: Literal[0, 1, 2] = 2,
     fixed: BoolArray | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Interface:
@@ -49,8 +49,8 @@ def joined(
     by_atoms : (Shape, float), optional
         Where atoms count what acts across (core set) and the width, Å, over which they give way to the law; the law counts all of it unless
         given. The width is one reach of the model at least.
-    ghost : bool
-        Whether the law's ghost force is taken off.
+    ghost : {0, 1, 2}
+        To which order the law's ghost force is taken off, 0 for not at all.
     fixed : (n, 3) or (n,) bool array, optional
         Gripped atoms.
     options : mapping, optional
@@ -79,7 +79,7 @@ def joined(
         share = Nested([("across", *by_atoms)], rest="law")
         anchors = {"across": facing.anchors}
     if ghost:
-        regions["ghost"] = GhostLoad.of(across, facing, law)
+        regions["ghost"] = GhostLoad.of(across, facing, law, ghost)
         share = Alike(share, {"ghost": "law"})
     return Interface(
         slabs.atoms.positions, regions, Separately(Everything("bodies"), share), fixed=fixed, anchors=anchors

@@ -6,7 +6,7 @@
 Nodes of the two faces are paired by their numbers in the mesh that was cut, so that nothing depends on coordinates or ranks. Normals are
 those of the reference: openings may be large, rotations of the interface may not.
 
-A softening interface needs three elements or more in the zone where it softens, or else the load–displacement curve is one of elements that
+A softening interface needs five elements or more in the zone where it softens, or else the load–displacement curve is one of elements that
 break one by one. :func:`zone_length` estimates the zone; :class:`Joint` refuses coarser meshes.
 
 References: Rice (1980) and Hui et al. (2003), DOI 10.1098/rsta.2002.1057 (9π/32 E′Gc/σ²); Yang & Cox, Int. J. Fract. 133 (2005) 107, DOI
@@ -162,7 +162,7 @@ class Joint:
         """δ (n_sites, dim), the normal component first, of displacements (n_nodes, 3)."""
         return np.asarray(self.jump @ np.asarray(u).ravel()).reshape(-1, self.dim)
 
-    def check(self, law: CohesiveLaw, modulus: float, arm: float | None = None, elements: int = 3) -> None:
+    def check(self, law: CohesiveLaw, modulus: float, arm: float | None = None, elements: int = 5) -> None:
         """Refuse facets that are too long for the zone in which ``law`` softens; see :func:`zone_length`.
 
         ``modulus`` is E′ of the bodies; infinite for rigid ones, which soften all at once.

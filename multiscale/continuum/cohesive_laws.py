@@ -28,6 +28,8 @@ class CohesiveLaw(ABC):
 
     #: Whether tractions depend on the past.
     remembers: bool = False
+    #: Normal openings down to this one, and below, cannot be.
+    nearest: float = -np.inf
     curve: Curve
 
     @abstractmethod

@@ -55,6 +55,12 @@ def embed(H: Any) -> Any:
     return ufl.as_matrix([[H[0, 0], H[0, 1], 0], [H[1, 0], H[1, 1], 0], [0, 0, 0]])
 
 
+def with_hoop(H: Any, u: Any, mesh: Any) -> Any:
+    """A UFL gradient (2, 2) on a mesh (r, z) as (3, 3), with the hoop strain u_r/r."""
+    r = ufl.SpatialCoordinate(mesh)[0]
+    return ufl.as_matrix([[H[0, 0], H[0, 1], 0], [H[1, 0], H[1, 1], 0], [0, 0, u[0] / r]])
+
+
 def create_mesh(comm: Any, cells: IntArray, points: Array, cell: str) -> Any:
     """A distributed mesh of straight simplices.
 

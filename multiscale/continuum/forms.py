@@ -2,9 +2,10 @@
 
     R(u; v) = D_u E[v]        ∂²E/∂u² · d = D_u R[d]
 
-from the terms of one law (:mod:`multiscale.continuum.terms`); w is a function on quadrature points. Arrays that come in are replicated
-over the mesh's input numbering; arrays that go out carry this rank's owned cells only, so that the sum over ranks is the answer and no
-communication is needed. Forms are compiled when they are first used, which all ranks of the mesh must do together.
+from the terms of one law (:mod:`multiscale.continuum.terms`); w is a function on quadrature points, and carries the circumference 2πr of
+bodies of revolution as well. Arrays that come in are replicated over the mesh's input numbering; arrays that go out carry this rank's
+owned cells only, so that the sum over ranks is the answer and no communication is needed. Forms are compiled when they are first used,
+which all ranks of the mesh must do together.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import scipy.sparse as sp
 
 from ..types import Array, BoolArray, IntArray, MultiscaleError, Team
 from . import dolfinx_compat as fx
+from .axial import Symmetry, circumference
 from .distributed import DistributedMesh
 from .equilibrium import Equilibrium
 from .laws import Law
@@ -37,9 +39,11 @@ class DistributedForms:
     team : Team
         The ranks to share the cells. A member of a team without a communicator takes its slice of the cells and
         can evaluate, but not solve.
+    symmetry : {"plane", "axial"}
+        Whether a plane mesh is a slab or a body of revolution (:mod:`.axial`).
     """
 
-    def __init__(self, mesh: SimplexMesh, law: Law, degree: int, team: Team) -> None:
+    def __init__(self, mesh: SimplexMesh, law: Law, degree: int, team: Team, symmetry: Symmetry = "plane") -> None:
         self.mesh, self.law, self.degree, self.team = mesh, law, degree, team
         self.parts = DistributedMesh(mesh, team, apart=True)
         self.field = self.parts.vectors()
@@ -48,7 +52,9 @@ class DistributedForms:
         self.u, self.direction = self.field.function(), self.field.function()
         self.w = fx.fem.Function(weights)
         self._map(weights)
-        self.terms = terms(law, self.space, self.u, self.w, degree)
+        self.terms = terms(law, self.space, self.u, self.w, degree, symmetry)
+        #: What a site of weight one counts: 2πr, or one.
+        self._count = circumference(mesh.quadrature(degree)[0]) if symmetry == "axial" else np.ones(1)
 
     def _map(self, weight_space: Any) -> None:
         """Tie quadrature points to the input numbering."""
@@ -72,7 +78,9 @@ class DistributedForms:
     def set(self, u: Array, weights: Array | None) -> None:
         """Take displacements (n_nodes, 3), Å, and site weights (n_sites,) or None for one."""
         self.field.fill(self.u, u)
-        self.w.x.array[self._weight_dofs] = 1.0 if weights is None else weights[self._weight_sites]
+        n = len(self.mesh.cells) * self._weight_sites.shape[1]
+        counted = np.broadcast_to(self._count if weights is None else weights * self._count, n)
+        self.w.x.array[self._weight_dofs] = counted[self._weight_sites]
 
     # -- forms --------------------------------------------------------------------------------------------------
 

@@ -77,6 +77,29 @@ def holed_rectangle(
     return SimplexMesh(*_run(lambda: _rectangle(width, height, hole_radius, h_inner, h_outer, slope)), degree)
 
 
+def block_with_fine_top(
+    width: float, depth: float, fine: float, h: float, degree: int = 2, grade: float = 0.3
+) -> SimplexMesh:
+    """The block 0 ≤ x ≤ ``width``, −``depth`` ≤ y ≤ 0: one half of a body in contact about x = 0, or the half section of a round one.
+
+    Parameters
+    ----------
+    width, depth : float
+    fine : float
+        On y = 0, x ≤ ``fine`` cells have the size ``h``.
+    h : float
+    degree : int
+        1 or 2, of the nodes.
+    grade : float
+        dh/dr with the distance r from there.
+    """
+    if not (0 < h <= fine < width and depth > 0 and grade > 0):
+        raise MultiscaleError(
+            f"need 0 < h ≤ fine < width, a positive depth and grade, got h {h}, fine {fine}, width {width}, depth {depth} and grade {grade}"
+        )
+    return SimplexMesh(*_run(lambda: _block(width, depth, fine, h, grade)), degree)
+
+
 def _half_disc(radius: float, hole: float, h_inner: float, h_outer: float, slope: float) -> None:
     """The upper half: only it is meshed, the lower one is its image."""
     geo = gmsh.model.geo
@@ -103,6 +126,21 @@ def _rectangle(width: float, height: float, hole: float, h_inner: float, h_outer
     arcs = [geo.addCircleArc(rim[i], centre, rim[(i + 1) % 4]) for i in range(4)]
     geo.addPlaneSurface([geo.addCurveLoop(sides), geo.addCurveLoop(arcs)])
     _sizes(hole, h_inner, h_outer, slope)
+
+
+def _block(width: float, depth: float, fine: float, h: float, grade: float) -> None:
+    geo = gmsh.model.geo
+    places = ((0, -depth), (width, -depth), (width, 0), (fine, 0), (0, 0))
+    corners = [geo.addPoint(x, y, 0) for x, y in places]
+    sides = [geo.addLine(corners[i], corners[(i + 1) % 5]) for i in range(5)]
+    geo.addPlaneSurface([geo.addCurveLoop(sides)])
+    geo.synchronize()
+    field = gmsh.model.mesh.field
+    # The distance from the strip: to its end where x is beyond it.
+    beyond = f"(0.5*(x - {fine:.12g} + sqrt((x - {fine:.12g})*(x - {fine:.12g}))))"
+    away = field.add("MathEval")
+    field.setString(away, "F", f"{h:.12g} + {grade:.12g}*sqrt({beyond}*{beyond} + y*y)")
+    field.setAsBackgroundMesh(away)
 
 
 def _sizes(inner: float, h_inner: float, h_outer: float, slope: float) -> None:

@@ -3,6 +3,8 @@
     symbolic   R = D_u ∫ w W(∇u) dX                  K = D_u R                        everything from one UFL expression
     sampled    R = ∫ w P : ∇v dX                     K = ∫ w (𝔸 : ∇δ) : ∇v dX         P and 𝔸 are fields at quadrature points
 
+In a body of revolution (:mod:`.axial`) ∇u has the hoop strain as a third diagonal entry.
+
 A sampled law is an *external operator*: it is called with all gradients of this rank's cells at once whenever u has changed, and
 consistent, because 𝔸 is the derivative of P that the law itself gives.
 """
@@ -17,6 +19,7 @@ import numpy as np
 
 from ..types import Array
 from . import dolfinx_compat as fx
+from .axial import Symmetry
 from .laws import Law, SampledLaw, SymbolicLaw
 from .reference import rule
 
@@ -31,18 +34,25 @@ class Terms(ABC):
         Displacement, and site weights at the quadrature points.
     degree : int
         Of the quadrature rule.
+    symmetry : {"plane", "axial"}
     """
 
-    def __init__(self, space: Any, u: Any, w: Any, degree: int) -> None:
-        self.space, self.u, self.w, self.degree = space, u, w, degree
+    def __init__(self, space: Any, u: Any, w: Any, degree: int, symmetry: Symmetry = "plane") -> None:
+        self.space, self.u, self.w, self.degree, self.symmetry = space, u, w, degree, symmetry
         self.domain = space.mesh
-        self.dim = int(self.domain.geometry.dim)
+        #: Rows of ∇u: those of space in a body of revolution.
+        self.dim = 3 if symmetry == "axial" else int(self.domain.geometry.dim)
         self.dx = fx.measure(self.domain, degree)
-        self.points = rule(self.dim, degree)[0][:, 1:]
+        self.points = rule(int(self.domain.geometry.dim), degree)[0][:, 1:]
+
+    def strain(self, u: Any) -> Any:
+        """∇u (dim, dim) of a Function or an argument, a UFL expression."""
+        H = fx.ufl.grad(u)
+        return fx.with_hoop(H, u, self.domain) if self.symmetry == "axial" else H
 
     @cached_property
     def _gradient(self) -> fx.PointExpression:
-        return fx.PointExpression(fx.ufl.grad(self.u), self.points, self.domain)
+        return fx.PointExpression(self.strain(self.u), self.points, self.domain)
 
     def gradients(self) -> Array:
         """H = ∇u (owned cells × nq, dim, dim)."""
@@ -70,25 +80,25 @@ class Terms(ABC):
         """𝔸 (owned cells, nq, dim, dim, dim, dim), eV/Å³."""
 
 
-def terms(law: Law, space: Any, u: Any, w: Any, degree: int) -> Terms:
+def terms(law: Law, space: Any, u: Any, w: Any, degree: int, symmetry: Symmetry = "plane") -> Terms:
     """The terms of a law of either kind."""
     if isinstance(law, SymbolicLaw):
-        return SymbolicTerms(law, space, u, w, degree)
+        return SymbolicTerms(law, space, u, w, degree, symmetry)
     assert isinstance(law, SampledLaw)
-    return SampledTerms(law, space, u, w, degree)
+    return SampledTerms(law, space, u, w, degree, symmetry)
 
 
 class SymbolicTerms(Terms):
     """A law that UFL differentiates."""
 
-    def __init__(self, law: SymbolicLaw, space: Any, u: Any, w: Any, degree: int) -> None:
-        super().__init__(space, u, w, degree)
+    def __init__(self, law: SymbolicLaw, *settings: Any) -> None:
+        super().__init__(*settings)
         self.law = law
 
     @cached_property
     def residual(self) -> Any:
         """D_u ∫ w W(∇u) dX."""
-        energy = self.w * self.law.energy(fx.ufl.grad(self.u)) * self.dx
+        energy = self.w * self.law.energy(self.strain(self.u)) * self.dx
         return fx.ufl.derivative(energy, self.u, fx.ufl.TestFunction(self.space))
 
     def derivative(self, direction: Any) -> Any:
@@ -97,11 +107,11 @@ class SymbolicTerms(Terms):
 
     @cached_property
     def _density(self) -> fx.PointExpression:
-        return fx.PointExpression(self.law.energy(fx.ufl.grad(self.u)), self.points, self.domain)
+        return fx.PointExpression(self.law.energy(self.strain(self.u)), self.points, self.domain)
 
     @cached_property
     def _tangent(self) -> fx.PointExpression:
-        H = fx.ufl.variable(fx.ufl.grad(self.u))
+        H = fx.ufl.variable(self.strain(self.u))
         return fx.PointExpression(fx.ufl.diff(fx.ufl.diff(self.law.energy(H), H), H), self.points, self.domain)
 
     def density(self) -> Array:
@@ -124,11 +134,11 @@ class SymbolicTerms(Terms):
 class SampledTerms(Terms):
     """A law that is called with the gradients at the quadrature points of this rank's own cells."""
 
-    def __init__(self, law: SampledLaw, space: Any, u: Any, w: Any, degree: int) -> None:
-        super().__init__(space, u, w, degree)
+    def __init__(self, law: SampledLaw, *settings: Any) -> None:
+        super().__init__(*settings)
         self.law, d = law, self.dim
-        self._P = fx.fem.Function(fx.quadrature_space(self.domain, degree, (d, d)))
-        self._A = fx.fem.Function(fx.quadrature_space(self.domain, degree, (d * d, d * d)))
+        self._P = fx.fem.Function(fx.quadrature_space(self.domain, self.degree, (d, d)))
+        self._A = fx.fem.Function(fx.quadrature_space(self.domain, self.degree, (d * d, d * d)))
         owned = fx.owned_cells(self.domain)
         self._rows = fx.dofs(self._P.function_space, len(self.points))[:owned].ravel()
 
@@ -143,12 +153,12 @@ class SampledTerms(Terms):
     @cached_property
     def residual(self) -> Any:
         """∫ w P : ∇v dX."""
-        return self.w * fx.ufl.inner(self._P, fx.ufl.grad(fx.ufl.TestFunction(self.space))) * self.dx
+        return self.w * fx.ufl.inner(self._P, self.strain(fx.ufl.TestFunction(self.space))) * self.dx
 
     def derivative(self, direction: Any) -> Any:
         """∫ w (𝔸 : ∇δ) : ∇v dX."""
-        v = self._flat(fx.ufl.grad(fx.ufl.TestFunction(self.space)))
-        return self.w * fx.ufl.inner(self._A * self._flat(fx.ufl.grad(direction)), v) * self.dx
+        v = self._flat(self.strain(fx.ufl.TestFunction(self.space)))
+        return self.w * fx.ufl.inner(self._A * self._flat(self.strain(direction)), v) * self.dx
 
     def _flat(self, H: Any) -> Any:
         return fx.ufl.as_vector([H[i, j] for i, j in np.ndindex(self.dim, self.dim)])

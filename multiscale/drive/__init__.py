@@ -20,6 +20,7 @@ from .work import VirtualWork, virtual_work
 if TYPE_CHECKING:
     from .continuation import Point, arc_length
     from .follow import Change, Follow, Within, agree
+    from .held import control
     from .monolithic import newton, staggered
     from .stability import Modes, lowest_modes
 
@@ -37,6 +38,7 @@ __all__ = [
     "Within",
     "agree",
     "arc_length",
+    "control",
     "drift",
     "kinetic_energy",
     "kinetic_temperature",
@@ -62,5 +64,6 @@ __getattr__, __dir__ = lazy(
     dict.fromkeys(("Change", "Follow", "Within", "agree"), ".follow")
     | dict.fromkeys(("newton", "staggered"), ".monolithic")
     | dict.fromkeys(("Point", "arc_length"), ".continuation")
+    | {"control": ".held"}
     | dict.fromkeys(("Modes", "lowest_modes"), ".stability"),
 )

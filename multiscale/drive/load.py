@@ -37,6 +37,7 @@ def load(
     each: Callable[[Step], None] = lambda s: None,
     refresh: int = 40,
     preconditioner: Callable[[Model, Array, BoolArray], Callable[[Array], Array]] = precondition,
+    sure: Callable[[Array], bool] = lambda q: False,
 ) -> Iterator[Step]:
     """Load quasi-statically; a generator of relaxed states, collective.
 
@@ -62,6 +63,10 @@ def load(
 
     preconditioner : callable (model, q, free) -> P⁻¹
         Makes the preconditioner at a state; by default the regions' stiffness, factorised.
+    sure : callable q -> bool
+        Whether the event has happened for good at a state on the way to rest (a bond is so long that it will not close again): the
+        relaxation ends there, and so does the loading where the step is short enough, with a last state that is not ``converged``. The
+        way to the next equilibrium takes several times as many evaluations as are needed to know that there is none before it.
 
     Yields
     ------
@@ -93,27 +98,38 @@ def load(
         )
         for last in steps:
             each(last)
+            if sure(last.q):
+                break
         assert last is not None
         return last
 
     now = _converged(settle(np.asarray(q, dtype=float)), fmax)
     value, name, size, count = start, event(now.q), float(step), 0
     finest = abs(step) if resolution is None else resolution
+    failed = np.inf * np.sign(step)
     yield replace(now, index=0, load=value, event=name, increment=float(size))
     while (stop - value) * np.sign(step) > 1e-12:
         size = np.sign(step) * min(abs(size), abs(stop - value))
+        # A load that was taken back is tried again with the shortest step alone.
+        while abs(size) > finest * (1 + 1e-9) and (value + size - failed) * np.sign(step) > -1e-9 * abs(finest):
+            size = np.sign(step) * max(0.5 * abs(size), finest)
         kept = model.snapshot()
         trial = settle(advance(now.q, value, value + size))
         here = event(trial.q)
         if (here != name or not trial.converged) and abs(size) > finest * (1 + 1e-9):
+            failed = value + size
             size = np.sign(step) * max(0.5 * abs(size), finest)
             model.restore(kept)
             continue
-        _converged(trial, fmax)
+        lost = not trial.converged and sure(trial.q)
+        if not lost:
+            _converged(trial, fmax)
         count += 1
         value, now = value + size, trial
         yield replace(now, index=count, load=value, event=here if here != name else "", increment=float(size))
-        name = here
+        if lost:
+            return
+        name, failed = here, np.inf * np.sign(step) if here != name else failed
         # At every accepted state, so that a run that starts again from it does exactly the same.
         p = preconditioner(model, now.q, free)
 

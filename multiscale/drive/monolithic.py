@@ -64,13 +64,16 @@ def newton(
     atoms = particles(model.interface)
     system = LinearSystem(free, model.interface.reference, atoms, model.ranks.world.comm, linear, rtol)
     walk = _Walk(model, np.array(q, dtype=float), system)
-    for index in range(max_steps + 1):
-        worst = float(np.linalg.norm(np.where(free, walk.state.forces, 0.0), axis=1).max(initial=0.0))
-        done = worst <= fmax
-        yield Step(index, walk.q, walk.state.energy, walk.state.forces, worst, walk.evaluations, done)
-        if done or index == max_steps:
-            return
-        walk.step(index)
+    try:
+        for index in range(max_steps + 1):
+            worst = float(np.linalg.norm(np.where(free, walk.state.forces, 0.0), axis=1).max(initial=0.0))
+            done = worst <= fmax
+            yield Step(index, walk.q, walk.state.energy, walk.state.forces, worst, walk.evaluations, done)
+            if done or index == max_steps:
+                return
+            walk.step(index)
+    finally:
+        walk.close()
 
 
 def staggered(
@@ -164,6 +167,13 @@ class _Walk:
                 f"{reason}); start nearer to the equilibrium, or relax first (multiscale.drive.relax)"
             )
         self._at(self._x)
+
+    def close(self) -> None:
+        """Give back what PETSc holds: its SNES refers to this object, and Python cannot see the circle."""
+        for held in (self._snes, self._x, self._f, self.system.matrix):
+            if held is not None:
+                held.destroy()
+        self.system.matrix = None
 
     def _at(self, x: Any) -> None:
         """Take the state at x; evaluated once where SNES asks for it again."""

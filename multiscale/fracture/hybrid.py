@@ -27,6 +27,7 @@ from ..region import Region
 from ..regions.carve import Cluster, carve
 from ..regions.continuum import ContinuumRegion
 from ..regions.ml import MLRegion
+from ..regions.rods import carve_rod
 from ..shapes import Cylinder
 from ..switching import Quintic, Switch
 from ..types import Array, BoolArray
@@ -189,6 +190,16 @@ class HybridCrack(Crack):
         return carve(
             symbols, x, self.cell, pbc, core, hops=hops, periods=(1, 1, periods), images=True, bond_length=limit
         )
+
+    def rod(self, state: Array, radius: float, *, hops: int = 1, centre: float = 0.0) -> Cluster:
+        """One period of a rod along the front about the tip, from the atoms at ``state`` (n_q, 3), as :meth:`cluster` but without ends.
+
+        Its energy is one period's, as the crack's: it can be added to the crack's energy, and another model's be taken off.
+        """
+        x, X = self.place(state), self.crystal.positions[: self.n_free]
+        core = np.flatnonzero(np.hypot(X[:, 0] - centre, X[:, 1]) <= radius)
+        symbols = [self.material.symbol] * len(x)
+        return carve_rod(symbols, x, self.cell, core, hops=hops, bond_length=1.25 * self.material.bond)
 
     def over(self, cluster: Cluster) -> Embedding:
         """The affine rows of a cluster's atoms and link atoms over the shared dofs."""

@@ -37,9 +37,11 @@ def atoms(axis: Any, crack: Crack, interface: Interface, q: Array, size: float, 
     x, n = crack.place(q), crack.n_free
     kind = np.full(len(x), "slaved to the mesh" if "fem" in interface.regions else "held", dtype=object)
     kind[:n] = "free atoms"
-    if "qm" in interface.overlays:
+    if "qm" in interface.regions:
         own = interface.embeddings["qm"].own
-        kind[own[own >= 0]] = "quantum buffer"
+        # A region whose energy replaces a cheaper one's has no buffer.
+        kind[own[own >= 0]] = "quantum buffer" if "qm" in interface.overlays else "quantum core"
+    if "qm" in interface.overlays:
         kind[:n][interface.overlay_weights("qm")[:n] > 0] = "quantum core"
     if bonds:
         draw_bonds(axis, crack, x)

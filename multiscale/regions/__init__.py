@@ -8,13 +8,14 @@ from ..lazy import lazy
 
 if TYPE_CHECKING:
     from .chain import ChainElements, ChainRegion
-    from .cohesive import CohesiveRegion, Together
+    from .cohesive import CohesiveRegion
     from .continuum import ContinuumRegion
     from .damaged import Damaged
     from .ml import MLRegion
     from .multilattice import MultilatticeRegion
     from .qm import QMRegion
     from .tight_binding import TightBindingRegion
+    from .together import Together
 
 __all__ = [
     "ChainElements",
@@ -41,6 +42,6 @@ __getattr__, __dir__ = lazy(
         "MultilatticeRegion": ".multilattice",
         "QMRegion": ".qm",
         "TightBindingRegion": ".tight_binding",
-        "Together": ".cohesive",
+        "Together": ".together",
     },
 )

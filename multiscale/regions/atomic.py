@@ -8,6 +8,8 @@ that the atoms fill. Subclasses add the energies.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import ase
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,6 +34,9 @@ class AtomicRegion(Region):
     symbols : tuple of str
         Chemical symbols (n_sites,).
     link_atoms : (n_sites,) bool array
+    fills : callable X (n, 3) -> (n,) bool, or None
+        Which places the body has that the atoms stand for, where it is known: atoms of a curved surface stand in steps, the mesh that
+        they are blended with does not. Without it a place is filled that has an atom next to it.
 
     Raises
     ------
@@ -46,6 +51,7 @@ class AtomicRegion(Region):
         self.symbols: tuple[str, ...] = tuple(self._atoms.get_chemical_symbols())
         self.n_dofs = self.n_sites = len(self.symbols)
         self.link_atoms = self._mask("link_atoms", link_atoms)
+        self.fills: Callable[[Array], BoolArray] | None = None
         self.matter, self.area = (~self.link_atoms).astype(float), np.zeros(self.n_sites)
 
     @property
@@ -76,7 +82,9 @@ class AtomicRegion(Region):
         return np.array(self._atoms.get_masses())
 
     def covers(self, points: Array) -> BoolArray:
-        """Whether a reference atom or image (no link atom) is within the nearest-neighbour distance of each point (n, 3)."""
+        """Whether a reference atom or image (no link atom) is a neighbour's distance from each point (n, 3), or :attr:`fills`."""
+        if self.fills is not None:
+            return np.asarray(self.fills(points), dtype=bool)
         return covered(points, self.reference[~self.link_atoms], self.cell, self.pbc)
 
     def distances(self, x: Array, k: int) -> Array:

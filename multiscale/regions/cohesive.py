@@ -61,7 +61,7 @@ class Faces(Protocol):
 
     def opening(self, u: Array) -> Array: ...  # noqa: D102
 
-    def check(self, law: CohesiveLaw, modulus: float, arm: float | None = None, elements: int = 3) -> None: ...  # noqa: D102
+    def check(self, law: CohesiveLaw, modulus: float, arm: float | None = None, elements: int = 5) -> None: ...  # noqa: D102
 
 
 class CohesiveRegion(Region):
@@ -86,7 +86,7 @@ class CohesiveRegion(Region):
     can = _CAN
 
     def __init__(
-        self, interface: Faces, law: CohesiveLaw, *, modulus: float, arm: float | None = None, elements: int = 3
+        self, interface: Faces, law: CohesiveLaw, *, modulus: float, arm: float | None = None, elements: int = 5
     ) -> None:
         interface.check(law, modulus, arm, elements)
         self.interface, self.law = interface, law

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
+from ..continuum import axial
+from ..continuum.axial import Symmetry
 from ..continuum.forms import DistributedForms
 from ..continuum.laws import Law
 from ..continuum.mesh import SimplexMesh
@@ -28,7 +30,8 @@ class ContinuumRegion(Region):
     """Elastic matter on a finite-element mesh.
 
     The dofs x are the current positions of the mesh's nodes. In two dimensions the state is plane strain, z carries
-    no force, and :attr:`Can.STRESS` is not offered, because the thickness is no dof.
+    no force, and :attr:`Can.STRESS` is not offered, because the thickness is no dof. With ``symmetry="axial"`` the mesh is the half section
+    (r, z) of a body of revolution (:mod:`~multiscale.continuum.axial`): sites count 2πr of their area, and u_r is to be held on the axis.
 
     Parameters
     ----------
@@ -39,7 +42,9 @@ class ContinuumRegion(Region):
     site_volume : float
         Å³ of reference volume per atom, which turns volume into atoms' worth of matter.
     thickness : float
-        Å along z that a plane mesh stands for.
+        Å along z that a plane mesh in plane strain stands for.
+    symmetry : {"plane", "axial"}
+        What a plane mesh stands for: a slab in plane strain, or a body of revolution about x = 0.
     atom_mass : float, optional
         amu per atom; only :meth:`masses` needs it.
     quadrature_degree : int, optional
@@ -65,6 +70,7 @@ class ContinuumRegion(Region):
         *,
         site_volume: float,
         thickness: float = 1.0,
+        symmetry: Symmetry = "plane",
         atom_mass: float | None = None,
         quadrature_degree: int | None = None,
     ) -> None:
@@ -72,8 +78,10 @@ class ContinuumRegion(Region):
             raise MultiscaleError(
                 f"volumes must be positive, got {site_volume} Å³ per atom and a thickness of {thickness} Å"
             )
-        if mesh.dim == 3 and thickness != 1.0:
-            raise MultiscaleError(f"a mesh in three dimensions has no thickness, got {thickness}; leave it out")
+        if (mesh.dim == 3 or symmetry == "axial") and thickness != 1.0:
+            kind = "mesh in three dimensions" if mesh.dim == 3 else "body of revolution"
+            raise MultiscaleError(f"a {kind} has no thickness, got {thickness}; leave it out")
+        axial.check(mesh, law, symmetry)
         if law.lattice is not None:
             atoms = abs(np.linalg.det(law.lattice.cell)) / len(law.lattice.basis)
             if abs(atoms / site_volume - 1.0) > 1e-3:
@@ -81,13 +89,13 @@ class ContinuumRegion(Region):
                     f"a ContinuumRegion was given {site_volume:g} Å³ per atom and a law whose crystal has {atoms:g}; give it the law's, so "
                     "that matter is counted alike"
                 )
-        self.mesh, self.law, self.thickness = mesh, law, thickness
+        self.mesh, self.law, self.thickness, self.symmetry = mesh, law, thickness, symmetry
         self.lattice = law.lattice
         self.site_volume, self.atom_mass = site_volume, atom_mass
         self.quadrature_degree = quadrature_degree or mesh.degree
-        _, volumes = mesh.quadrature(self.quadrature_degree)
+        X, volumes = mesh.quadrature(self.quadrature_degree)
         #: Reference volume of every site (n_sites,), Å³.
-        self.volumes = volumes * thickness
+        self.volumes = volumes * (axial.circumference(X) if symmetry == "axial" else thickness)
         self.can = _CAN | Can.STRESS if mesh.dim == 3 else _CAN
         self.n_dofs, self.n_sites = len(mesh.nodes), len(volumes)
         #: Å; a site feels the nodes of its cell.
@@ -95,6 +103,7 @@ class ContinuumRegion(Region):
         self.matter = self.volumes / site_volume
         self.area = np.zeros(self.n_sites)
         self._forms: DistributedForms | None = None
+        self._kept: tuple[Array, sp.csr_matrix] | None = None
 
     # -- geometry -----------------------------------------------------------------------------------------------
 
@@ -132,9 +141,13 @@ class ContinuumRegion(Region):
         if self.atom_mass is None:
             raise MultiscaleError("this ContinuumRegion has no mass; give it atom_mass (amu per atom) for dynamics")
         lam, w = rule(self.mesh.dim, 4)
-        diagonal = w @ shape(lam, self.mesh.degree) ** 2
-        cell = self.mesh.volumes * (self.thickness / self.site_volume * self.atom_mass)
-        share = np.outer(cell, diagonal / diagonal.sum())
+        density = self.atom_mass / self.site_volume
+        around = np.full((len(self.mesh.cells), len(w)), self.thickness)
+        if self.symmetry == "axial":
+            around = axial.circumference(self.mesh.quadrature(4)[0]).reshape(-1, len(w))
+        diagonal = (w * around) @ shape(lam, self.mesh.degree) ** 2
+        cell = self.mesh.volumes * (around @ w) * density
+        share = cell[:, None] * diagonal / diagonal.sum(axis=1, keepdims=True)
         masses = np.bincount(self.mesh.cell_nodes.ravel(), share.ravel(), minlength=self.n_dofs)
         return masses.astype(float)
 
@@ -143,7 +156,8 @@ class ContinuumRegion(Region):
     def bind(self, team: Team) -> None:
         """Distribute the mesh over the team. Collective on its members; forms are compiled when first asked for."""
         super().bind(team)
-        self._forms = DistributedForms(self.mesh, self.law, self.quadrature_degree, team)
+        self._kept = None
+        self._forms = DistributedForms(self.mesh, self.law, self.quadrature_degree, team, self.symmetry)
 
     @property
     def forms(self) -> DistributedForms:
@@ -188,9 +202,16 @@ class ContinuumRegion(Region):
         """Share of the Hessian (3·n_dofs, 3·n_dofs), eV/Å², row 3a + i for component i of node a.
 
         In two dimensions the rows and columns of z are empty. Collective on the team: DOLFINx adds up what cells of several ranks give.
+        That of a linear law is kept for as long as the weights stay the same.
         """
+        w = np.ones(1) if weights is None else weights
+        if self._kept is not None and np.array_equal(self._kept[0], w):
+            return self._kept[1].copy()
         self.forms.set(x - self.reference, weights)
-        return self.thickness * self.forms.stiffness()
+        K = self.thickness * self.forms.stiffness()
+        if self.law.linear:
+            self._kept = np.array(w), K.copy()
+        return K
 
     # -- the continuum alone ------------------------------------------------------------------------------------
 
@@ -248,6 +269,8 @@ class ContinuumRegion(Region):
         u = (x - self.reference)[:, :dim]
         lam = np.full((nc, dim + 1), 1.0 / (dim + 1))
         H = np.stack([g @ u for g in self.mesh.gradient_in(np.arange(nc), lam)], axis=2)
+        if self.symmetry == "axial":
+            H = axial.with_hoop(H, self.mesh.shape_in(np.arange(nc), lam) @ u[:, 0], self.mesh.centroids[:, 0])
         return self.law.stress(H) * GPA_PER_EV_A3
 
     def write(self, path: str | Path, x: Array) -> None:

@@ -4,6 +4,9 @@ The energy is a total energy: it does not divide into sites, so there are no wei
 constant to the one of the model that surrounds the region) and c_E make the two bulk phases fit each other; ε_i are
 energy zeros per element. Link atoms come in as ordinary rows of x: whoever places them (x_in + c (x_out − x_in))
 chooses their bond length, and passes their forces on.
+
+An engine without k-points calculates n repeats of a periodic region, E(x) = E(x, x + t, …)/n: the n-th parts of its zone that Γ of the
+repeated cell folds back, per period. Forces are the repeats' mean, exact as the energy is.
 """
 
 from __future__ import annotations
@@ -59,6 +62,9 @@ class QMRegion(AtomicRegion):
         Element → eV, subtracted per atom (before scaling), so that energies of different engines can be compared.
     length_scale, energy_scale : float
         c_L and c_E, see above and :func:`multiscale.regions.rescale.tune_rescaling`.
+    repeat : (int, int, int)
+        Periods along each cell vector that are calculated together, for engines without k-points (xTB); energy and forces are those of
+        one. Charge and spin are those of all.
     restart : bool
         Start each SCF from the last one's charges where the engine can; results agree within its tolerance. False
         makes a new calculator for every evaluation; for engines given by name.
@@ -112,6 +118,7 @@ class QMRegion(AtomicRegion):
         energy_zero: Mapping[str, float] | None = None,
         length_scale: float = 1.0,
         energy_scale: float = 1.0,
+        repeat: tuple[int, int, int] = (1, 1, 1),
         restart: bool = True,
         ladder: Sequence[Settings] | None = None,
         failures: str | Path = ".",
@@ -128,6 +135,12 @@ class QMRegion(AtomicRegion):
             raise MultiscaleError(
                 f"QMRegion was given length_scale={length_scale} and energy_scale={energy_scale}; both must be positive numbers"
             )
+        if len(repeat) != 3 or any(n < 1 or (n > 1 and not open_) for n, open_ in zip(repeat, self.pbc, strict=True)):
+            raise MultiscaleError(
+                f"QMRegion was given repeat={tuple(repeat)} for atoms with periodic axes {self.pbc.tolist()}; give three numbers ≥ 1, "
+                "above 1 only along periodic axes"
+            )
+        self.repeat: tuple[int, int, int] = (int(repeat[0]), int(repeat[1]), int(repeat[2]))
         self.engine = Engine(
             "GFN1-xTB" if calculator is None else calculator,
             charge=charge, spin=spin, electronic_temperature=electronic_temperature, accuracy=accuracy,
@@ -184,6 +197,9 @@ class QMRegion(AtomicRegion):
         atoms = self._atoms.copy()
         atoms.set_positions(self.length_scale * x)
         atoms.set_cell(self.length_scale * self._atoms.cell.array)
+        periods = int(np.prod(self.repeat))
+        if periods > 1:
+            atoms = atoms.repeat(self.repeat)
         self.evaluations += 1
         if self._calculator is None or (self.engine.named and not self.restart):
             self._calculator = self._make({})
@@ -192,10 +208,12 @@ class QMRegion(AtomicRegion):
             used, raw = self._climb(atoms, raw, forces)
         energy, f = raw
         per_atom = used.results.get("energies") if used.results else None
-        self.atom_energies = None if per_atom is None else self.energy_scale * (np.array(per_atom) - self._zeros)
+        if per_atom is not None:
+            per_atom = np.array(per_atom).reshape(periods, -1).mean(axis=0)
+        self.atom_energies = None if per_atom is None else self.energy_scale * (per_atom - self._zeros)
         return (
-            self.energy_scale * (energy - float(self._zeros.sum())),
-            None if f is None else self.energy_scale * self.length_scale * f,
+            self.energy_scale * (energy / periods - float(self._zeros.sum())),
+            None if f is None else self.energy_scale * self.length_scale * f.reshape(periods, -1, 3).mean(axis=0),
         )
 
     def _climb(self, atoms: ase.Atoms, error: Exception, forces: bool) -> tuple[Any, Raw]:
@@ -257,4 +275,5 @@ class QMRegion(AtomicRegion):
         """Save the failed geometry, and who is core, buffer and link atom; gives the words that say where."""
         core = np.ones(self.n_sites, bool) if self.core is None else self.core
         role = np.where(self.link_atoms, "link", np.where(core, "core", "buffer"))
+        role = np.tile(role, len(atoms) // self.n_sites)
         return failed.keep(self.failures, "qm-failure", atoms, role)

@@ -60,9 +60,11 @@ def interface_law() -> Specimen:
     return Specimen(lambda: CohesiveRegion(_slabs().facing(), _law(), modulus=np.inf), _opened(), 1e-6)
 
 
+def _ghost(table: tuple[float, ...]) -> GhostLoad:
+    s = _slabs()
+    return GhostLoad.of(AcrossRegion(Tersoff(), s.atoms, s.bodies), s.facing(), _law(), openings=table)
+
+
 def ghost_load() -> Specimen:
     """A load that fades as the interface opens."""
-    s = _slabs()
-    return Specimen(
-        lambda: GhostLoad.of(AcrossRegion(Tersoff(), s.atoms, s.bodies), s.facing(), _law()), _opened(), 1e-6
-    )
+    return Specimen(lambda: _ghost((-0.1, 0.0, 0.4, 1.0, 3.5)), _opened(), 1e-6)

@@ -1,0 +1,105 @@
+"""A rigid machine: approach and pull off by steps, with what every region counts at each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from couplers import EnergyBlend
+from multiscale import HybridModel
+from multiscale.drive import relax
+from multiscale.interface import Interface
+from multiscale.types import Array, BoolArray
+
+
+@dataclass
+class Path:
+    """A way of the machine.
+
+    Attributes
+    ----------
+    heights, forces, energies : list of float
+        Å above the closed contact, force on the tip (attraction negative), eV/Å, and energy, eV.
+    parts : list of dict
+        Energy of every region, eV.
+    states : list of (n_q, 3) array
+    coverage : float
+        Largest deviation of matter's coverage from one.
+    evaluations : int
+    """
+
+    heights: list[float] = field(default_factory=list)
+    forces: list[float] = field(default_factory=list)
+    energies: list[float] = field(default_factory=list)
+    parts: list[dict[str, float]] = field(default_factory=list)
+    states: list[Array] = field(default_factory=list)
+    coverage: float = 0.0
+    evaluations: int = 0
+
+    @property
+    def pull_off(self) -> float:
+        """The largest attraction, eV/Å."""
+        return -min(self.forces)
+
+    @property
+    def turn(self) -> int:
+        """The step at which the machine turns."""
+        return int(np.argmin(self.heights))
+
+    def work(self) -> float:
+        """∮F dΔ over approach and pull-off, eV: what jumps have dissipated."""
+        return float(-np.sum(0.5 * (np.array(self.forces[1:]) + self.forces[:-1]) * np.diff(self.heights)))
+
+
+def travel(
+    run: Any,
+    name: str,
+    interface: Interface,
+    tip: BoolArray,
+    heights: Array,
+    fmax: float,
+) -> Path:
+    """Go through the heights, relaxing at each; collective.
+
+    Parameters
+    ----------
+    run : Run
+    name : str
+        For progress.
+    interface : Interface
+        Its reference is the closed contact, its fixed dofs the machine's.
+    tip : (n_q,) bool array
+        Dofs of the tip.
+    heights : (n,) array
+        Å.
+    fmax : float
+        eV/Å.
+    """
+    model, out = HybridModel(interface, EnergyBlend()), Path()
+    X, up = interface.reference, np.outer(tip, [0.0, 1.0, 0.0])
+    grips = interface.fixed & tip[:, None]
+
+    def steps() -> Any:
+        q, before = X + heights[0] * up, heights[0]
+        for height in heights:
+            # The tip moves as a whole; what sticks to the surface comes back as it relaxes.
+            q = q + (height - before) * (up if height < before else np.where(grips, up, 0.0))
+            last = list(relax(model, q, fmax=fmax, max_steps=300))[-1]
+            q, before = last.q, height
+            state = model.evaluate(q)
+            out.heights.append(float(height))
+            out.forces.append(float(last.forces[grips[:, 1], 1].sum()))
+            out.energies.append(float(last.energy))
+            out.parts.append(dict(state.parts))
+            out.states.append(q)
+            yield f"{name}: height {height:.2f} Å, force {out.forces[-1]:.4f} eV/Å"
+
+    for _ in run.follow(steps(), name, total=len(heights)):
+        pass
+    ledger = model.ledger(out.states[-1])
+    out.coverage = max(abs(c - 1.0) for c in ledger.coverage)
+    out.evaluations = model.evaluations
+    run.say(f"{name}\n{ledger}")
+    return out

@@ -1,0 +1,288 @@
+"""Two bodies in contact whose interface is atoms and whose bulk is meshes: slabs, or a tip on a surface.
+
+d(X) ≤ 0                free atoms, which see each other across the interface y = 0 (or leave that to a law)
+d … blend               atoms slaved to their body's mesh, weights blending from the atoms to the continuum
+d … two reaches more    pad: slaved atoms that only surround counted ones
+beyond                  two meshes, one period thick, and a law in the gap between their surfaces
+
+q = [free atoms, nodes of the lower mesh, nodes of the upper one],      x_slaved = X + u(X) + Z : sym ∇u
+
+The reference is the closed interface of one crystal; the upper body is then moved by Δ along y. Meshes stop where the atoms are free.
+What acts across the interface is counted once: between atoms by their potential, between meshes by the law that was measured on it,
+and in the blend each has its share, since law and meshes are one region (:class:`~multiscale.regions.together.Together`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import ase
+import numpy as np
+
+from ..continuum.cauchy_born import CauchyBorn
+from ..continuum.gap import Gap
+from ..continuum.laws import Law, LinearElastic
+from ..continuum.mesh import SimplexMesh
+from ..embedding import Embedding, select, slaved, stack
+from ..fracture.lattice import CrackCrystal, patch
+from ..fracture.material import CrackMaterial
+from ..interface import Interface
+from ..partition import Nested, Partition
+from ..region import Region
+from ..regions.across import AcrossRegion
+from ..regions.cohesive import CohesiveRegion
+from ..regions.continuum import ContinuumRegion
+from ..regions.ml import MLRegion
+from ..regions.together import Together
+from ..shapes import Shape
+from ..sharing import Alike, Everything, Separately
+from ..types import Array, BoolArray, IntArray, MultiscaleError
+from .facing import Facing
+from .ghost import GhostLoad
+from .law import InterfaceLaw
+
+
+@dataclass(frozen=True, eq=False)
+class HybridContact:
+    """Atoms about an interface in two meshed bodies.
+
+    Parameters
+    ----------
+    material : CrackMaterial
+        Its frame: x along the interface, y its normal, z along the periodic direction.
+    lower, upper : SimplexMesh
+        Plane meshes of the two bodies, without the part where atoms are free.
+    core : Shape
+        Where atoms are free; about the interface.
+    blend : float
+        Å; one reach of the model at least.
+    width : float, optional
+        Å; period along x (of slabs), with x = 0 and x = width as sides of the meshes; none unless given.
+    profile : callable x (n,) -> (n,), optional
+        Height of the upper body's surface above the interface; atoms of it are those above. A plane unless given.
+    continuum : Law, optional
+        Linear elasticity with the material's constants unless given; :meth:`cauchy_born` makes the crystal's own.
+    gap : (Gap, InterfaceLaw), optional
+        Between the meshes' surfaces, with the law counted from the bodies apart.
+    inside : float
+        Å; how far above the profile atoms have to be, so that chords of the mesh leave none of them out.
+    held : callable X (n_q, 3) -> (n_q,) bool, optional
+        Which nodes the machine holds; the bottom of the lower mesh and the top of the upper one unless given.
+    """
+
+    material: CrackMaterial
+    lower: SimplexMesh
+    upper: SimplexMesh
+    core: Shape
+    blend: float
+    width: float | None = None
+    profile: Callable[[Array], Array] | None = None
+    continuum: Law | None = None
+    gap: tuple[Gap, InterfaceLaw] | None = None
+    inside: float = 0.0
+    held: Callable[[Array], BoolArray] | None = None
+    crystal: CrackCrystal = field(init=False)
+    n_free: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        m = self.material
+        reach = m.model.cutoff * m.model.layers
+        far = self.blend + 2.0 * reach + m.bond
+        crystal = self._crystal(far)
+        free = self.core.value(crystal.cells, None, beyond=far) <= 0.0
+        order = np.concatenate([np.flatnonzero(free), np.flatnonzero(~free)])
+        object.__setattr__(self, "crystal", crystal.sorted(order))
+        object.__setattr__(self, "n_free", int(free.sum()))
+        if not free.any():
+            raise MultiscaleError(
+                "the core has no atoms; put it about the interface y = 0, and make it wider than a bond"
+            )
+
+    def _crystal(self, far: float) -> CrackCrystal:
+        """All atoms within ``far`` of the core, of bodies as large as their meshes."""
+        o, a = self.material.orientation, self.material.a
+        low, high = (np.array([f(m.points, axis=0) for m in (self.lower, self.upper)]) for f in (np.min, np.max))
+        slack = 1e-6 * a
+        if self.width is None:
+            x = float(low[:, 0].min()), float(high[:, 0].max())
+        else:
+            x = (-a, self.width + a)
+        c = patch(o, a, x, (float(low[:, 1].min()), float(high[:, 1].max())), self._near(far))
+        keep = filled(c.positions - [0.0, self.inside, 0.0], self.profile)
+        if self.width is not None:
+            keep &= (c.positions[:, 0] > -slack) & (c.positions[:, 0] < self.width - slack)
+        return c.sorted(np.flatnonzero(keep))
+
+    def _near(self, far: float) -> Any:
+        return lambda X: self.core.value(X, None, beyond=far) <= far
+
+    # -- dofs ---------------------------------------------------------------------------------------------------
+
+    @property
+    def n_q(self) -> int:
+        """Number of shared dofs."""
+        return self.n_free + len(self.lower.nodes) + len(self.upper.nodes)
+
+    @property
+    def nodes(self) -> tuple[IntArray, IntArray]:
+        """The shared dofs of the two meshes."""
+        a, b = self.n_free, self.n_free + len(self.lower.nodes)
+        return np.arange(a, b), np.arange(b, self.n_q)
+
+    @cached_property
+    def reference(self) -> Array:
+        """The closed interface (n_q, 3), Å."""
+        return np.concatenate([self.crystal.positions[: self.n_free], self.lower.nodes, self.upper.nodes])
+
+    @property
+    def is_upper(self) -> BoolArray:
+        """Which shared dofs (n_q,) belong to the upper body."""
+        out = np.zeros(self.n_q, dtype=bool)
+        out[: self.n_free] = self.bodies[: self.n_free] == 1
+        out[self.nodes[1]] = True
+        return out
+
+    @property
+    def bodies(self) -> IntArray:
+        """0 or 1 for every atom (n,)."""
+        return (self.crystal.positions[:, 1] > 0).astype(np.int64)
+
+    def at(self, opening: float) -> Array:
+        """The upper body moved rigidly by ``opening`` along y: (n_q, 3)."""
+        return self.reference + opening * np.outer(self.is_upper, [0.0, 1.0, 0.0])
+
+    @cached_property
+    def ends(self) -> tuple[BoolArray, BoolArray]:
+        """The dofs (n_q,) of the lower mesh's bottom and of the upper mesh's top."""
+        out = []
+        for mesh, dofs, end in ((self.lower, self.nodes[0], np.min), (self.upper, self.nodes[1], np.max)):
+            y = mesh.nodes[:, 1]
+            mask = np.zeros(self.n_q, dtype=bool)
+            mask[dofs[np.abs(y - end(y)) < 1e-6]] = True
+            out.append(mask)
+        return out[0], out[1]
+
+    def fixed(self) -> BoolArray:
+        """What the machine holds, z of all nodes, and x of all nodes where x is periodic; (n_q, 3)."""
+        mask = np.zeros((self.n_q, 3), dtype=bool)
+        mask[self.n_free :, 2] = True
+        mask[self.n_free :, 0] |= self.width is not None
+        mask[(self.ends[0] | self.ends[1]) if self.held is None else self.held(self.reference)] = True
+        mask[: self.n_free] = False
+        return mask
+
+    # -- regions ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def rows(self) -> Embedding:
+        """All atoms over the shared dofs: free ones, then those slaved to their own body's mesh."""
+        c, m = self.crystal, self.material
+        index = np.arange(self.n_free, len(c.positions))
+        # Steps of a curved surface, and atoms of a cell whose centre is just outside of the core, stand out of the mesh.
+        edge = m.bond + 0.5
+        parts, order = [select(np.arange(self.n_free), self.n_q)], [np.arange(self.n_free)]
+        for body, (mesh, dofs) in enumerate(zip((self.lower, self.upper), self.nodes, strict=True)):
+            mine = index[self.bodies[index] == body]
+            if len(mine):
+                parts.append(slaved(mesh, c.positions[mine], dofs, self.n_q, m.inner_shift[c.basis[mine]], edge))
+                order.append(mine)
+        return stack(*parts).take(np.argsort(np.concatenate(order)))
+
+    def place(self, q: Array) -> Array:
+        """Where all atoms are (n, 3), Å."""
+        return self.rows.place(q)
+
+    @property
+    def cell(self) -> Array:
+        """Periods along x and z, Å."""
+        return np.diag([self.width or 0.0, 0.0, self.crystal.period])
+
+    @property
+    def pbc(self) -> tuple[bool, bool, bool]:
+        """Periodic axes."""
+        return (self.width is not None, False, True)
+
+    @property
+    def anchors(self) -> Array:
+        """Where atoms' weights are taken (n, 3): at the centre of their cell; at their own place where a surface cuts it in two."""
+        c = self.crystal
+        whole = filled(c.cells, self.profile) | (np.abs(c.cells[:, 1]) < 1e-6)
+        return np.where(whole[:, None], c.cells, c.positions)
+
+    def atoms(self) -> tuple[MLRegion, Embedding]:
+        """Atoms that see each other, across the interface too."""
+        c = self.crystal
+        region = MLRegion(
+            self.material.model, symbols=[self.material.symbol] * len(c.positions), positions=c.positions, cell=self.cell, pbc=self.pbc
+        )  # fmt: skip
+        if self.profile is not None:
+            region.fills = lambda X: filled(X, self.profile)
+        return region, self.rows
+
+    def cauchy_born(self) -> CauchyBorn:
+        """The crystal's own nonlinear law, in this frame."""
+        m = self.material
+        primitive = 0.5 * m.a * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) @ m.orientation.axes.T
+        half = 0.5 * m.a * m.orientation.bond
+        return CauchyBorn(m.model, primitive, [m.symbol] * 2, np.stack([-half, half]))
+
+    def meshes(self) -> tuple[Any, Embedding]:
+        """Both bodies, and the gap between them, as one region."""
+        n, m = len(self.lower.nodes), len(self.upper.nodes)
+        regions: list[Region] = [
+            ContinuumRegion(
+                mesh, self.continuum or LinearElastic(self.material.C), thickness=self.crystal.period,
+                site_volume=self.crystal.site_volume, atom_mass=self.material.mass, quadrature_degree=4,
+            )
+            for mesh in (self.lower, self.upper)
+        ]  # fmt: skip
+        dofs = [np.arange(n), n + np.arange(m)]
+        if self.gap is not None:
+            gap, law = self.gap
+            first = gap.surface.mesh is self.lower
+            regions.append(CohesiveRegion(gap, law, modulus=np.inf))
+            dofs.append(np.concatenate(dofs if first else dofs[::-1]))
+        return Together(regions, dofs), select(np.arange(self.n_free, self.n_q), self.n_q)
+
+    def interface(self, law: InterfaceLaw | None = None, ghost: Literal[0, 1, 2] = 2) -> Interface:
+        """The interface of atoms (``ml``) and meshes with their gap (``fem``).
+
+        Parameters
+        ----------
+        law : InterfaceLaw, optional
+            Given, atoms of the two bodies do not see each other, and the law (``law``) joins them, with a load (``ghost``) that takes
+            its ghost force off; for slabs, all of whose interface is atoms.
+        ghost : {0, 1, 2}
+            As for :func:`~multiscale.adhesion.joined.joined`.
+        """
+        share = Nested([("ml", self.core, self.blend)], rest="fem")
+        regions: dict[str, Any] = {"fem": self.meshes()}
+        if law is None:
+            regions["ml"] = self.atoms()
+            return Interface(self.reference, regions, share, self.fixed(), anchors={"ml": self.anchors})
+        if self.width is None:
+            raise MultiscaleError("a law joins the atoms of slabs; a tip's atoms see each other, give law=None")
+        c, bodies = self.crystal, self.bodies
+        atoms = ase.Atoms([self.material.symbol] * len(bodies), c.positions, cell=self.cell, pbc=self.pbc)
+        facing = Facing.bonds(atoms, bodies, [0, 1, 0], self.width * c.period, 1.2 * self.material.bond)
+        regions["ml"] = (MLRegion(self.material.model, atoms, bodies=bodies), self.rows)
+        regions["law"] = (CohesiveRegion(facing, law, modulus=np.inf), self.rows)
+        alike: Partition = Everything("law")
+        if ghost:
+            across = AcrossRegion(self.material.model, atoms, bodies)
+            regions["ghost"] = (GhostLoad.of(across, facing, law, ghost), self.rows)
+            alike = Alike(alike, {"ghost": "law"})
+        return Interface(self.reference, regions, Separately(share, alike), self.fixed(), anchors={"ml": self.anchors})
+
+    def with_model(self, model: Any) -> HybridContact:
+        """The same dofs and meshes with another interatomic model."""
+        return replace(self, material=replace(self.material, model=model))
+
+
+def filled(X: Array, profile: Callable[[Array], Array] | None) -> BoolArray:
+    """Which places (n,) belong to a body: all below the interface, and above it those over the profile."""
+    height = np.zeros(len(X)) if profile is None else np.asarray(profile(X[:, 0]))
+    return np.asarray((X[:, 1] <= 0) | (X[:, 1] > height))

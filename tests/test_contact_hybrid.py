@@ -1,0 +1,160 @@
+"""Hybrid contacts: springs of ghost loads, atoms and meshes about an interface, pulling through instabilities, two small cases."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from processes import ROOT
+
+pytest.importorskip("torch")
+pytest.importorskip("multiscale.continuum.laws", exc_type=ImportError)  # needs DOLFINx
+from couplers import EnergyBlend  # noqa: E402
+from multiscale import HybridModel, Interface, Slab, catalogue  # noqa: E402
+from multiscale.adhesion.ghost import GhostLoad, default_openings  # noqa: E402
+from multiscale.adhesion.hybrid import HybridContact  # noqa: E402
+from multiscale.adhesion.joined import joined  # noqa: E402
+from multiscale.adhesion.law import extract  # noqa: E402
+from multiscale.adhesion.pulling import of_slabs, pull, relaxed_curve  # noqa: E402
+from multiscale.adhesion.slabs import Slabs  # noqa: E402
+from multiscale.adhesion.springs import Springs  # noqa: E402
+from multiscale.continuum.graded import rectangle  # noqa: E402
+from multiscale.fracture.material import CrackMaterial  # noqa: E402
+from multiscale.models import StillingerWeber, Tersoff  # noqa: E402
+from multiscale.regions.across import AcrossRegion  # noqa: E402
+from multiscale.regions.ml import MLRegion  # noqa: E402
+from multiscale.sharing import Everything  # noqa: E402
+from multiscale.types import GPA_PER_EV_A3, MultiscaleError  # noqa: E402
+
+CARDS = catalogue.cards([ROOT / "cases"])
+
+
+@pytest.fixture(scope="module")
+def silicon():
+    return CrackMaterial.of(StillingerWeber())
+
+
+@pytest.fixture(scope="module")
+def law(silicon):
+    slabs = Slabs.of("Si", silicon.a)
+    return extract(MLRegion(silicon.model, slabs.atoms), slabs, {}, opened=5.0)
+
+
+def test_springs_are_the_matrix():
+    """½ u G u of a matrix whose blocks are symmetric; the same when all atoms move alike; the family is weighed member by member."""
+    rng, n = np.random.default_rng(0), 5
+    full = rng.normal(size=(2, n, n, 3, 3))
+    full = full + full.transpose(0, 1, 2, 4, 3)  # symmetric blocks
+    full = full + full.transpose(0, 2, 1, 3, 4)  # symmetric matrix
+    for k in range(2):
+        for i in range(n):
+            full[k, i, i] = -sum(full[k, i, j] for j in range(n) if j != i)
+    dense = full.transpose(0, 1, 3, 2, 4).reshape(2, 3 * n, 3 * n)
+    springs = Springs([sp.csr_matrix(d) for d in dense])
+    assert len(springs) == n * (n - 1) // 2 and springs.left_out < 1e-12
+    u = rng.normal(size=(n, 3))
+    want = 0.5 * np.einsum("i,kij,j->k", u.ravel(), dense, u.ravel())
+    assert springs.energies(u).sum(axis=1) == pytest.approx(want)
+    assert springs.energies(u + [1.0, -2.0, 3.0]) == pytest.approx(springs.energies(u))
+    w = np.array([[0.3], [0.7]]) * np.ones(len(springs))
+    assert springs.stiffness(w).toarray() == pytest.approx(0.3 * dense[0] + 0.7 * dense[1])
+
+
+def test_second_order_responds_as_all_atoms_do():
+    """A closed interface under a small uniform strain: forces of law and load are much nearer to the potential's to second order."""
+    slabs, model = Slabs.of("Si", 5.432), Tersoff()
+    law = extract(MLRegion(model, slabs.atoms), slabs, {}, opened=4.5, spacing=0.2)
+    x0 = slabs.atoms.positions
+    full = HybridModel(Interface(x0, {"full": MLRegion(model, slabs.atoms)}, Everything("full")), EnergyBlend())
+    off = {}
+    for order in (1, 2):
+        hybrid = HybridModel(joined(model, slabs, law, ghost=order), EnergyBlend())
+        off[order] = []
+        for strain in (0.002, 0.004):
+            x = x0 * [1.0, 1.0 + strain, 1.0]
+            off[order].append(float(np.abs(hybrid.evaluate(x).forces - full.evaluate(x).forces).max()))
+    assert off[1][1] > 3 * off[2][1]
+    assert off[1][1] / off[1][0] == pytest.approx(2.0, rel=0.2)
+
+
+def test_ghost_load_refuses(silicon, law):
+    slabs = Slabs.of("Si", silicon.a)
+    across = AcrossRegion(silicon.model, slabs.atoms, slabs.bodies)
+    ghost = GhostLoad.of(across, slabs.facing(), law, 1, openings=[-0.1, 0.0, 0.5, 4.0])
+    assert ghost.openings.tolist() == [-0.1, 0.0, 0.5, 4.0] and ghost.springs is None
+    table = default_openings(law)
+    assert (np.diff(table) > 0).all() and table[0] == -0.2 and table[-1] > 1.2
+    with pytest.raises(MultiscaleError, match="four or more ascending openings"):
+        GhostLoad(slabs.facing(), [0.0, 1.0], np.zeros((2, 24, 3)), slabs.bodies, np.eye(3), np.zeros(3, bool))
+
+
+def test_pulling_goes_through_the_instability(silicon):
+    """T(Δ) of all atoms, unstable branch included: work is energy, and a rigid machine would snap."""
+    slabs = Slabs.of("Si", silicon.a)
+    at, measure, fixed, held = of_slabs(slabs, 2.0)
+    x0 = slabs.atoms.positions
+    model = HybridModel(
+        Interface(x0, {"full": MLRegion(silicon.model, slabs.atoms)}, Everything("full"), fixed=fixed), EnergyBlend()
+    )
+    faces = np.concatenate([np.arange(0.0, 1.5, 0.05), [2.0, 3.5, 5.0]])
+    found = pull(model, at, measure, faces, held, slabs.normal, slabs.area)
+    assert found.opening.max() > 4.0 and np.diff(found.opening).min() < -0.2  # the grips go back
+    assert found.strength * GPA_PER_EV_A3 == pytest.approx(34.53, abs=0.05)
+    assert found.stiffness * GPA_PER_EV_A3 == pytest.approx(12.7, abs=0.3)
+    assert abs(found.closure(slabs.area)) < 1e-3
+    opening, traction = found.snapped()
+    assert (np.diff(opening) > 0).all() and traction[-1] == pytest.approx(0.0, abs=1e-3)
+    with pytest.raises(MultiscaleError, match="softer than interface and bodies"):
+        relaxed_curve(found, lambda t: 5.0 * t, 16.0, 10.0)
+    with pytest.raises(MultiscaleError, match="upper grip holds no fixed dof"):
+        pull(model, at, measure, faces, ~fixed, slabs.normal, slabs.area)
+
+
+def test_slabs_with_meshes(silicon, law):
+    """Twelve bilayers, four free atoms: closed they are at rest with the energy of the crystal, matter and interface counted once."""
+    side = silicon.a * silicon.orientation.repeats
+    y = np.array([1.6, 6.0, 11.0, 16.3])
+    x = np.array([0.0, side[0]])
+    contact = HybridContact(
+        silicon, rectangle(x, -y[::-1], 2), rectangle(x, y, 2), Slab((0, 0, 0), (0, 1, 0), 1.6), 4.0, float(side[0])
+    )
+    assert contact.n_free == 4 and contact.fixed()[: contact.n_free].sum() == 0
+    energies = []
+    for interface in (contact.interface(), contact.interface(law), contact.interface(law, 0)):
+        model = HybridModel(interface, EnergyBlend())
+        e = model.evaluate(contact.reference)
+        energies.append(e.energy)
+        assert np.abs(e.forces[: contact.n_free]).max() < 1e-8
+        q = contact.at(0.05) + np.random.default_rng(0).normal(0, 0.01, contact.reference.shape)
+        v, h = np.random.default_rng(1).normal(size=q.shape), 1e-5
+        slope = (model.evaluate(q + h * v).energy - model.evaluate(q - h * v).energy) / (2 * h)
+        assert slope == pytest.approx(-float(np.sum(model.evaluate(q).forces * v)), rel=1e-6)
+        ledger = model.ledger(contact.reference)
+        assert max(abs(c - 1) for c in ledger.coverage) < 1e-10
+    assert energies[1] == pytest.approx(energies[0], abs=1e-8) and energies[2] == pytest.approx(energies[0], abs=1e-8)
+    with pytest.raises(MultiscaleError, match="core has no atoms"):
+        HybridContact(silicon, contact.lower, contact.upper, Slab((0, 40.0, 0), (0, 1, 0), 0.5), 4.0, float(side[0]))
+
+
+def test_slab_pull_off(tmp_path):
+    """Slopes of the case, with large steps; the peaks take the case's own."""
+    pytest.importorskip("matplotlib")
+    case = catalogue.load(CARDS["slab_pull_off"].script)
+    found = case.run("small", tmp_path, silent=True, potentials="Stillinger-Weber", heights="2", strains=5, step=0.5)
+    found = {name: q["value"] for name, q in found["quantities"].items()}
+    assert found["Stillinger-Weber: law, second order: slope over all atoms'"] == pytest.approx(1.0, abs=0.02)
+    assert found["Stillinger-Weber: law: slope over all atoms'"] == pytest.approx(1.0, abs=0.06)
+    assert abs(found["thick slabs: worst slope over all atoms', less one"]) < 0.02
+    assert found["thick slabs: coverage error of matter"] < 1e-10
+    assert (tmp_path / "slab_pull_off.png").stat().st_size > 10_000
+
+
+def test_tip_on_surface(tmp_path):
+    """Contact and the first half Ångström of pulling; jumps take the case's own size."""
+    pytest.importorskip("matplotlib")
+    case = catalogue.load(CARDS["tip_on_surface"].script)
+    found = case.run("small", tmp_path, silent=True, step=0.5, high=1.5, press=0.0, pull=0.5, circle=35.0)
+    found = {name: q["value"] for name, q in found["quantities"].items()}
+    assert found["energy of contact over all atoms'"] == pytest.approx(1.0, abs=1e-3)
+    assert found["stiffness of the contact over all atoms'"] == pytest.approx(1.0, abs=0.03)
+    assert found["coverage error of matter"] < 1e-10
+    assert (tmp_path / "ledger.csv").read_text().startswith("height_A") and (tmp_path / "tip.vtu").exists()
+    assert (tmp_path / "tip_on_surface.png").stat().st_size > 10_000
