@@ -90,15 +90,18 @@ def main() -> None:
             f"{rms(home):.3f} RMS in the home period, {rms(images):.3f} in the others, from 4 periods of the rod",
             flush=True,
         )
-    conservation(crack, q, rod, at, cell, cheap)
+    conservation(crack, q, rod, cell)
 
 
-def conservation(crack: HybridCrack, q: Array, rod: Cluster, at: Array, cell: Array, cheap: MLRegion) -> None:
+def conservation(crack: HybridCrack, q: Array, rod: Cluster, cell: Array) -> None:
     """QM/ML/FEM: force against differences of fourth order, along a random direction of all free atoms within 9 Å."""
     rows, v = crack.over(rod), np.zeros_like(q)
     near = np.flatnonzero(np.hypot(*crack.reference[: crack.n_free, :2].T) < 9.0)
     v[near] = np.random.default_rng(1).normal(size=(len(near), 3))
     v /= np.linalg.norm(v)
+    at = rows.place(crack.reference)
+    atoms = ase.Atoms(rod.all_symbols, at, cell=crack.cell, pbc=(False, False, True))
+    cheap = MLRegion(crack.material.model, atoms, link_atoms=rod.link_atoms)
     for accuracy in (1.0, 0.1):
         pair = {"qm": (quantum(rod, at, cell, 2, accuracy=accuracy), rows), "ml_qm": (cheap, rows)}
         model = HybridModel(crack.interface(pair), Subtractive())
