@@ -21,8 +21,7 @@ from multiscale.neighbours import NeighbourList
 from multiscale.region import Can, Query
 from multiscale.regions import MLRegion
 from multiscale.regions.clusters import ClusterRegion
-from multiscale.regions.hessian import edge_hessian
-from multiscale.regions.ml import gradient
+from multiscale.regions.hessian import edge_hessian, gradient
 from multiscale.types import MultiscaleError
 
 CASE = Path(__file__).parents[1] / "cases" / "lomer_dipole"

@@ -21,9 +21,10 @@ from multiscale.continuum.cut import cut
 from multiscale.continuum.graded import rectangle
 from multiscale.continuum.laws import LinearElastic
 from multiscale.drive import newton
+from multiscale.fracture.cantilever import Cantilever
 from multiscale.regions.cohesive import CohesiveRegion, Together
 from multiscale.regions.continuum import ContinuumRegion
-from multiscale.types import GPA_PER_EV_A3, MultiscaleError
+from multiscale.types import GPA_PER_EV_A3
 
 E, NU = 70e3, 0.3
 #: N/mm², plane strain: 76 923.
@@ -50,7 +51,7 @@ def body(joint: Joint, law: CohesiveLaw, arm: float | None = None) -> tuple[Toge
     return Together([solid, interface]), interface
 
 
-class DoubleCantilever:
+class DoubleCantilever(Cantilever):
     """A double cantilever under end moments.
 
     Parameters
@@ -68,70 +69,27 @@ class DoubleCantilever:
         grid = rectangle(x, np.linspace(-ARM, ARM, 5), 2)
         slit = cut(grid, lambda X: np.abs(X[:, 1]) < 1e-9, lambda X: X[:, 1] > 0)
         ahead = slit.mesh.points[slit.lower][:, :, 0].mean(axis=1) > CRACK
-        region, self.interface = body(Joint(slit, ahead, points=points), law, ARM)
-        mesh = self.mesh = slit.mesh
-        X = self.X = mesh.nodes
-        upper = np.zeros(len(X), dtype=bool)
-        upper[mesh.cell_nodes[mesh.centroids[:, 1] > 0]] = True
-        self.ends = [(X[:, 0] < 1e-9) & side for side in (upper, ~upper)]
-        self.turn = np.where(upper, 1.0, -1.0)
-        self.lever = X[:, 1] - 0.5 * ARM * self.turn
-        fixed = np.zeros(X.shape, dtype=bool)
-        fixed[:, 2] = True
-        fixed[self.ends[0] | self.ends[1], 0] = True
-        fixed[np.argmin(np.hypot(X[:, 0] - length, X[:, 1])), 1] = True
-        self.model = HybridModel(Interface(X, {"body": region}, Nested([], rest="body"), fixed), EnergyBlend())
-
-    def held(self, q: Any, angle: float) -> Any:
-        """The state with its end sections turned."""
-        q, ends = q.copy(), self.ends[0] | self.ends[1]
-        q[ends, 0] = self.X[ends, 0] + angle * (self.turn * self.lever)[ends]
-        return q
+        region, interface = body(Joint(slit, ahead, points=points), law, ARM)
+        super().__init__(slit, region, interface, ARM, CRACK, EnergyBlend(), fmax=1e-7, max_steps=12)
 
     def bend(self, step: float, growth: float) -> Iterator[tuple[float, ...]]:
         """Turn the ends until the crack has grown: θ, the two moments, crack length, stored + spent energy, work, largest opening."""
-        q, before, angle, size, last = self.X.copy(), None, 0.0, step, step
+        before, angle, size, last = None, 0.0, step, step
         work = moment = 0.0
         while True:
-            size = min(2.0 * size, step)
-            while True:
-                guess = q if before is None else q + (q - before) * (size / last)
-                now = self._settled((self.held(guess, angle + size), self.held(q, angle + size)))
-                if now is not None:
-                    break
-                size /= 2.0
-                if size < 0.01 * step:
-                    raise MultiscaleError(
-                        f"no equilibrium found beyond θ = {angle:.4g}; refine the interface or lengthen the arms"
-                    )
-            before, q, last, angle = q, now.q, size, angle + size
-            moments = [float((-now.forces[end, 0] * self.lever[end]).sum()) for end in self.ends]
+            q, trial = self.q, min(2.0 * size, step)
+            now, size = self.turned(
+                before, last, angle, trial, 0.01 * step, "refine the interface or lengthen the arms"
+            )
+            before, last, angle = q, size, angle + size
+            moments, _ = self.loads(now.forces)
             mean = 0.5 * (moments[0] - moments[1])
             work, moment = work + size * (mean + moment), mean  # two arms
-            self.interface.commit(q)
-            crack, opening = self.crack(q)
+            self.interface.commit(self.q)
+            crack, opening = self.crack(self.q)
             yield angle, *moments, crack, now.energy, work, opening
             if crack > CRACK + growth:
-                self.q = q
                 return
-
-    def crack(self, q: Any) -> tuple[float, float]:
-        """Where the last point is that is open by Gc/σ_c, x in mm, and the largest opening, mm."""
-        opening = self.interface.opening(q)[:, 0]
-        curve = self.interface.law.curve
-        wide = opening > curve.toughness / curve.strength
-        return float(self.interface.sites(q)[wide, 0].max(initial=CRACK)), float(opening.max())
-
-    def _settled(self, starts: Any) -> Any:
-        """Newton's method from one start after the other; None if none of them leads anywhere."""
-        for start in starts:
-            try:
-                *_, step = newton(self.model, start, fmax=1e-7, max_steps=12)
-            except MultiscaleError:
-                continue
-            if step.converged:
-                return step
-        return None
 
 
 def patch(law: CohesiveLaw, stress: float = 5.0) -> tuple[float, float]:

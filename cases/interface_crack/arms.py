@@ -11,22 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from couplers import EnergyBlend
-from multiscale import HybridModel, Interface
 from multiscale.continuum.cohesive import Joint, zone_length
 from multiscale.continuum.cohesive_laws import CohesiveLaw
 from multiscale.continuum.cut import cut
 from multiscale.continuum.graded import graded, rectangle
 from multiscale.continuum.laws import LinearElastic
-from multiscale.drive import newton
+from multiscale.fracture.cantilever import Cantilever
 from multiscale.regions.cohesive import CohesiveRegion, Together
 from multiscale.regions.continuum import ContinuumRegion
-from multiscale.sharing import Everything
-from multiscale.types import GPA_PER_EV_A3, Array, MultiscaleError
+from multiscale.types import GPA_PER_EV_A3, Array
 
 IN_PLANE = [0, 1, 5]
 
@@ -62,7 +59,7 @@ class State:
         return 0.5 * (self.moments[0] - self.moments[1])
 
 
-class Arms:
+class Arms(Cantilever):
     """A double cantilever under end moments.
 
     Parameters
@@ -98,20 +95,9 @@ class Arms:
         )
         ahead = slit.mesh.points[slit.lower][:, :, 0].mean(axis=1) > s.crack
         solid = ContinuumRegion(slit.mesh, LinearElastic(C), site_volume=1.0, atom_mass=1.0, quadrature_degree=2)
-        self.interface = CohesiveRegion(Joint(slit, ahead), law, modulus=self.modulus, arm=h, elements=elements)
-        X = self.X = slit.mesh.nodes
-        self.mesh = slit.mesh
-        upper = np.zeros(len(X), dtype=bool)
-        upper[self.mesh.cell_nodes[self.mesh.centroids[:, 1] > 0]] = True
-        self.ends = [(X[:, 0] < 1e-9) & side for side in (upper, ~upper)]
-        self.turn = np.where(upper, 1.0, -1.0)
-        self.lever = X[:, 1] - 0.5 * h * self.turn
-        fixed = np.zeros(X.shape, dtype=bool)
-        fixed[:, 2] = True
-        fixed[self.ends[0] | self.ends[1], 0] = True
-        fixed[np.argmin(np.hypot(X[:, 0] - x[-1], X[:, 1])), 1] = True
-        body = Together([solid, self.interface])
-        self.model = HybridModel(Interface(X, {"body": body}, Everything("body"), fixed), EnergyBlend())
+        interface = CohesiveRegion(Joint(slit, ahead), law, modulus=self.modulus, arm=h, elements=elements)
+        body = Together([solid, interface])
+        super().__init__(slit, body, interface, h, s.crack, EnergyBlend(), fmax=1e-8, max_steps=9)
 
     @property
     def critical(self) -> float:
@@ -129,61 +115,27 @@ class Arms:
         bent = 6.0 * np.square(state.moments).sum() / (self.modulus * h**3)
         return float(bent + np.square(state.axial).sum() / (2.0 * self.modulus * h))
 
-    def held(self, q: Array, angle: float) -> Array:
-        """The state with its end sections turned."""
-        q, ends = q.copy(), self.ends[0] | self.ends[1]
-        q[ends, 0] = self.X[ends, 0] + angle * (self.turn * self.lever)[ends]
-        return q
-
     def bend(self) -> Iterator[State]:
         """Turn the ends until the crack has grown.
 
         Close to M_c by as much as makes it grow by 0.62 facets, so that its end is at another place of a facet every time.
         """
-        s, q, before = self.sizes, self.X.copy(), None
+        s, before = self.sizes, None
         slow = 0.62 * 12.0 * self.critical * s.facet / (self.modulus * s.arm**3)
         angle = moment = last = 0.0
         size = start = 0.16 * slow * s.crack / s.facet
+        remedy = f"make facets shorter than {s.facet:g} Å"
         while True:
             if moment > 0.0:
                 size = min(
                     size * 1.5, max(slow, 2.0 * start), max(slow, (0.985 * self.critical - moment) * angle / moment)
                 )
-            while True:
-                guess = q if before is None else q + (q - before) * (size / last)
-                now = self._settled((self.held(guess, angle + size), self.held(q, angle + size)))
-                if now is not None:
-                    break
-                size /= 2.0
-                if size < 0.01 * slow:
-                    raise MultiscaleError(
-                        f"no equilibrium found beyond θ = {angle:.4g}; make facets shorter than {s.facet:g} Å"
-                    )
-            before, q, last, angle = q, now.q, size, angle + size
-            self.q = q
-            pulled = [(-now.forces[end, 0], self.lever[end]) for end in self.ends]
-            moments, axial = (
-                [float(v) for v in part] for part in zip(*((p @ a, p.sum()) for p, a in pulled), strict=True)
-            )
-            state = State(angle, tuple(moments), tuple(axial), self.crack(q), now.energy)  # type: ignore[arg-type]
+            q = self.q
+            now, size = self.turned(before, last, angle, size, 0.01 * slow, remedy)
+            before, last, angle = q, size, angle + size
+            moments, axial = self.loads(now.forces)
+            state = State(angle, moments, axial, self.crack(self.q)[0], now.energy)
             moment = state.moment
             yield state
             if state.crack > s.crack + s.growth:
                 return
-
-    def crack(self, q: Array) -> float:
-        """Where the last point is that is open by W/σ_c, x in Å."""
-        c = self.law.curve
-        wide = self.interface.opening(q)[:, 0] > c.toughness / c.strength
-        return float(self.interface.sites(q)[wide, 0].max(initial=self.sizes.crack))
-
-    def _settled(self, starts: Any) -> Any:
-        """Newton's method from one start after the other; None if none of them leads anywhere."""
-        for start in starts:
-            try:
-                *_, step = newton(self.model, start, fmax=1e-8, max_steps=9)
-            except MultiscaleError:
-                continue
-            if step.converged:
-                return step
-        return None

@@ -24,7 +24,7 @@ from .monolithic import particles
 
 @dataclass(frozen=True)
 class State:
-    """V (n_q, 3), zero on fixed dofs, and λ; of equilibria their energy, forces on all dofs, and the Newton steps they took."""
+    """Displacements v (n_q, 3), zero on fixed dofs, and λ; of equilibria also energy, forces on all dofs, and Newton steps taken."""
 
     v: Array
     load: float
@@ -44,7 +44,7 @@ class Border:
     slope : float
         ∂c/∂λ at fixed v.
     residual : float
-        C, which is to vanish.
+        The value c, which is to vanish.
     enough : float
         How small it has to be.
     """
@@ -85,7 +85,7 @@ class Bordered:
         self._ksp: Any = None
 
     def positions(self, y: State) -> Array:
-        """Q = q(λ) + v."""
+        """Positions q(λ) + v (n_q, 3)."""
         return self.at(y.load) + y.v
 
     def inner(self, a: State, b: State) -> float:
@@ -158,7 +158,6 @@ class Bordered:
         matrix = self.system.load(self._share)
         if self._ksp is None:
             # One solver for all: a new one each time keeps its factorisation, whatever Python's collector does, until memory is full.
-            # may not.
             self._ksp = PETSc.KSP().create(comm=self.system.comm)
             self._ksp.setOperators(matrix)
             self.system.configure(self._ksp)

@@ -1,4 +1,4 @@
-"""Sparse Hessians of site-energy models: H = Bᵀ K B.
+"""Derivatives of site-energy models by edge vectors, and sparse Hessians: H = Bᵀ K B.
 
 B takes positions to edge vectors (D_e = x_j − x_i + const); K_ef = ∂²E/∂D_e∂D_f couples, for a strictly local model,
 only edges of the same centre. Probing all centres at once, one neighbour slot and one axis at a time, gives K exactly
@@ -15,6 +15,14 @@ import torch
 
 from ..models.base import Edges
 from ..types import Array, IntArray
+
+
+def gradient(value: torch.Tensor, vectors: torch.Tensor, *, keep: bool = False, again: bool = False) -> torch.Tensor:
+    """∂value/∂vectors, or zero; ``keep`` makes it differentiable again, ``again`` only allows another call."""
+    if not value.requires_grad:
+        return torch.zeros_like(vectors)
+    (g,) = torch.autograd.grad(value, vectors, create_graph=keep, retain_graph=keep or again, allow_unused=True)
+    return torch.zeros_like(vectors) if g is None else g
 
 
 def edge_hessian(edges: Edges, nodes: IntArray, grad: torch.Tensor, n_dofs: int) -> sparse.csr_matrix:

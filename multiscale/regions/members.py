@@ -7,7 +7,8 @@ import numpy as np
 from ..models.committee import Committee
 from ..region import Answer, Can, Query
 from ..types import Array, MultiscaleError
-from .ml import MLRegion, gradient
+from .hessian import gradient
+from .ml import MLRegion
 
 
 def member_answers(region: MLRegion, x: Array, weights: Array | None = None) -> list[Answer]:

@@ -32,7 +32,7 @@ from ..region import Answer, Can, Query
 from ..types import Array, BoolArray, IntArray, MultiscaleError, Team, missing
 from .atomic import AtomicRegion
 from .graph import Graph, Halo, Local
-from .hessian import edge_hessian, probed_hessian
+from .hessian import edge_hessian, gradient, probed_hessian
 
 try:
     import torch
@@ -391,11 +391,3 @@ def _structure(
     if len(x) != len(symbols):
         raise MultiscaleError(f"MLRegion was given {len(symbols)} symbols and {len(x)} positions; numbers must agree")
     return ase.Atoms(list(symbols), x, cell=None if cell is None else np.asarray(cell, dtype=float), pbc=pbc)
-
-
-def gradient(value: torch.Tensor, vectors: torch.Tensor, *, keep: bool = False, again: bool = False) -> torch.Tensor:
-    """∂value/∂vectors, or zero; ``keep`` makes it differentiable again, ``again`` only allows another call."""
-    if not value.requires_grad:
-        return torch.zeros_like(vectors)
-    (g,) = torch.autograd.grad(value, vectors, create_graph=keep, retain_graph=keep or again, allow_unused=True)
-    return torch.zeros_like(vectors) if g is None else g
