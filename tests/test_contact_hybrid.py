@@ -13,7 +13,7 @@ from multiscale.adhesion.ghost import GhostLoad, default_openings  # noqa: E402
 from multiscale.adhesion.hybrid import HybridContact  # noqa: E402
 from multiscale.adhesion.joined import joined  # noqa: E402
 from multiscale.adhesion.law import extract  # noqa: E402
-from multiscale.adhesion.pulling import of_slabs, pull, relaxed_curve  # noqa: E402
+from multiscale.adhesion.pulling import of_slabs, pull, relaxed_curve, tension  # noqa: E402
 from multiscale.adhesion.slabs import Slabs  # noqa: E402
 from multiscale.adhesion.springs import Springs  # noqa: E402
 from multiscale.continuum.graded import rectangle  # noqa: E402
@@ -106,6 +106,34 @@ def test_pulling_goes_through_the_instability(silicon):
         relaxed_curve(found, lambda t: 5.0 * t, 16.0, 10.0)
     with pytest.raises(MultiscaleError, match="upper grip holds no fixed dof"):
         pull(model, at, measure, faces, ~fixed, slabs.normal, slabs.area)
+
+
+def test_relaxed_law_does_not_depend_on_the_height(silicon):
+    """Six and twelve bilayers: one law once the crystal's own strain is taken off; linear elasticity leaves Ångströms."""
+    strain, c22 = tension(silicon.cauchy_born()), silicon.C[1, 1] / GPA_PER_EV_A3
+    curves, linear = [], []
+    for k in (1, 2):
+        slabs = Slabs.of("Si", silicon.a, cells=(k, k))
+        at, measure, fixed, held = of_slabs(slabs, 2.0)
+        x0 = slabs.atoms.positions
+        full = Interface(x0, {"full": MLRegion(silicon.model, slabs.atoms)}, Everything("full"), fixed=fixed)
+        faces = np.concatenate([np.arange(0.0, 1.5, 0.05), np.arange(1.5, 3.0, 0.25)])
+        found = pull(HybridModel(full, EnergyBlend()), at, measure, faces, held, slabs.normal, slabs.area)
+        # A homogeneous strain takes the gripped bilayers' inner atoms where planes of this height go.
+        y = np.unique(np.round(x0[:, 1], 6))
+        height = 2.0 * (y[-2] + silicon.inner_shift[1, 1, 1, 1])
+        curves.append(relaxed_curve(found, strain, height, 129.4 / GPA_PER_EV_A3))
+        top = int(np.argmax(found.traction))
+        linear.append(float(found.opening[top] - height * found.traction[top] / c22))
+    work = 4 * 2.1683 / (np.sqrt(3) * silicon.a**2)
+    x = np.linspace(0.02, 1.4, 200)
+    assert curves[0].traction(x) == pytest.approx(curves[1].traction(x), abs=1e-3 * curves[0].strength)
+    for c in curves:
+        assert c.toughness == pytest.approx(work, rel=1e-3)
+        assert c.strength * GPA_PER_EV_A3 == pytest.approx(34.53, rel=1e-3)
+    with pytest.raises(MultiscaleError, match="bears"):
+        strain(np.array([1.0]))
+    assert linear[1] - linear[0] > 2.0
 
 
 def test_slabs_with_meshes(silicon, law):

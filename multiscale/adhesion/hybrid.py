@@ -224,10 +224,7 @@ class HybridContact:
 
     def cauchy_born(self) -> CauchyBorn:
         """The crystal's own nonlinear law, in this frame."""
-        m = self.material
-        primitive = 0.5 * m.a * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) @ m.orientation.axes.T
-        half = 0.5 * m.a * m.orientation.bond
-        return CauchyBorn(m.model, primitive, [m.symbol] * 2, np.stack([-half, half]))
+        return self.material.cauchy_born()
 
     def meshes(self) -> tuple[Any, Embedding]:
         """Both bodies, and the gap between them, as one region."""

@@ -17,13 +17,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicSpline, PchipInterpolator
 
+from ..continuum.cauchy_born import CauchyBorn
 from ..drive.held import control
 from ..protocol import Model
 from ..types import Array, BoolArray, MultiscaleError
 from .curve import MeasuredCurve
 from .slabs import Slabs
+
+#: Of the largest traction: from there on a relaxed law is not resolved.
+NEAR = 0.98
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,10 +158,57 @@ def of_slabs(slabs: Slabs, grip: float) -> tuple[Callable[[float], Array], Array
     return at, np.asarray(measure), fixed, held
 
 
+def tension(law: CauchyBorn, last: float = 0.35, points: int = 71) -> Callable[[Array], Array]:
+    """Elastic strain ε(T) of the perfect crystal pulled along y, inner shifts relaxed, sides held: the bodies between interface and grips.
+
+    Parameters
+    ----------
+    law : CauchyBorn
+        The crystal's, in the slabs' frame (:meth:`~multiscale.fracture.material.CrackMaterial.cauchy_born`).
+    last : float
+        Largest strain that is tried.
+    points : int
+
+    Returns
+    -------
+    callable T (n,) -> ε (n,)
+        T in eV/Å³, force per area of the undeformed crystal.
+
+    Raises
+    ------
+    MultiscaleError
+        When it is asked for a traction that the crystal does not bear.
+    """
+    strain = np.linspace(-0.02, last, points)
+    gradient = np.zeros((points, 3, 3))
+    gradient[:, 1, 1] = strain
+    through = CubicSpline(strain, law.stress(gradient)[:, 1, 1])
+    fine = np.linspace(strain[0], last, 100 * points)
+    stress = through(fine)
+    bears = int(np.argmax(stress))
+    spline = PchipInterpolator(stress[: bears + 1], fine[: bears + 1])
+    # What the table cannot tell from the crystal's strength is its strength.
+    low, high = float(stress[0]), float(stress[bears]) * (1.0 + 1e-4)
+
+    def epsilon(traction: Array) -> Array:
+        t = np.asarray(traction, dtype=float)
+        if (t < low).any() or (t > high).any():
+            raise MultiscaleError(
+                f"the crystal was asked for strains at {t.min():.4g} … {t.max():.4g} eV/Å³, but bears {low:.4g} … {high:.4g} along its "
+                "normal: interface and crystal are not the same potential's, or the pull has left equilibrium"
+            )
+        return np.asarray(spline(np.minimum(t, stress[bears])))
+
+    return epsilon
+
+
 def relaxed_curve(
     found: Pull, strain: Callable[[Array], Array], height: float, penalty: float, **options: object
 ) -> MeasuredCurve:
     """The law of an interface that relaxes: Δ without the elastic opening of the bodies, against T.
+
+    With :func:`tension`'s strain it does not depend on the bodies' height; with linear elasticity's it does, by Ångströms at covalent
+    strengths. Points above 98 % of the largest traction are left out; halfway over the gap stands that traction itself.
 
     Parameters
     ----------
@@ -176,8 +227,10 @@ def relaxed_curve(
     MultiscaleError
         If δ turns back: the bodies are softer than the whole, so that ε is not theirs.
     """
-    t = found.traction
-    delta = found.opening - height * strain(t) + t / penalty
+    # At its strength the crystal's strain has an infinite slope: what is left of Δ there is a difference of two large numbers.
+    clear = found.traction < NEAR * found.traction.max()
+    t = found.traction[clear]
+    delta = found.opening[clear] - height * strain(np.maximum(t, 0.0)) + t / penalty
     back = np.flatnonzero(np.diff(delta) <= 0)
     if len(back):
         k = int(back[0])
@@ -186,11 +239,12 @@ def relaxed_curve(
             f"{t[k]:.3g} eV/Å³): they are softer than interface and bodies together; take the strain of the crystal itself, or a smaller "
             "penalty"
         )
+    after = int(clear[: np.argmax(found.traction)].sum())
+    delta = np.insert(delta, after, 0.5 * (delta[after - 1] + delta[after]))
+    t = np.insert(t, after, found.strength)
     # The compressed side: what the penalty has to say, so that the table starts below zero.
     press = -0.4 * t.max() / penalty * np.arange(4, 0, -1)
-    return MeasuredCurve(
-        np.concatenate([press, delta]),
-        np.concatenate([penalty * press, t]),
-        None,
-        **options,  # type: ignore[arg-type]
-    )
+    # A monotone curve through the points: where they are sparse, about the peak, another spline would shoot over it.
+    shape = PchipInterpolator(np.concatenate([press, delta]), np.concatenate([penalty * press, t]))
+    x = np.linspace(press[0], delta[-1], 40 * len(delta))
+    return MeasuredCurve(x, shape(x), None, **options)  # type: ignore[arg-type]

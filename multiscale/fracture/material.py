@@ -13,6 +13,7 @@ import numpy as np
 from ase.build import bulk
 from ase.data import atomic_masses, atomic_numbers
 
+from ..continuum.cauchy_born import CauchyBorn
 from ..continuum.kfield import KField
 from ..elastic import Elastic, elastic_constants, lattice_constant, rotate_stiffness
 from ..region import Query
@@ -121,6 +122,12 @@ class CrackMaterial(CrystalOfCrack):
     def bond(self) -> float:
         """First-neighbour distance, Å."""
         return self.a * np.sqrt(3) / 4
+
+    def cauchy_born(self) -> CauchyBorn:
+        """The crystal's own nonlinear law, in the crack's frame."""
+        primitive = 0.5 * self.a * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) @ self.orientation.axes.T
+        half = 0.5 * self.a * self.orientation.bond
+        return CauchyBorn(self.model, primitive, [self.symbol] * 2, np.stack([-half, half]))
 
     def crystal(self, radius: float) -> CrackCrystal:
         """A disc of diamond."""
