@@ -240,6 +240,30 @@ def test_gamma_surface(sw):
         InterfaceLaw(law.curve, gamma=g)
 
 
+def test_law_of_a_quantum_engine():
+    """Ammonia borane pulled apart by GFN1-xTB: tractions are the energy's, and W is that of two molecules calculated alone."""
+    pytest.importorskip("tblite")
+    from ase import Atoms
+
+    from multiscale.regions.qm import QMRegion
+
+    turns = 2.0 * np.pi / 3.0 * np.arange(3)
+    ring = 1.19 * np.column_stack([np.cos(turns), np.zeros(3), np.sin(turns)])
+    lower = Atoms("BH3", np.vstack([np.zeros(3), ring - [0.0, 0.25, 0.0]]))
+    upper = Atoms("NH3", np.vstack([[0.0, 1.7, 0.0], 0.8 * ring + [0.0, 2.08, 0.0]]))
+    atoms = lower + upper
+    atoms.set_cell([5.0, 0.0, 5.0])  # an area of 25 Å²; nothing is periodic
+    slabs = Slabs(atoms, parted(8, range(4), range(4, 8)), 1.7)
+    found = measure(QMRegion(atoms, accuracy=0.1), slabs, opened=9.0, spacing=0.2)
+    assert abs(found.closure) < 1e-4
+    halves = [QMRegion(atoms[np.flatnonzero(slabs.bodies == k)], accuracy=0.1) for k in (0, 1)]
+    whole = QMRegion(atoms, accuracy=0.1).evaluate(atoms.positions, Query()).energy
+    apart = sum(h.evaluate(h.reference, Query()).energy for h in halves)
+    assert found.work * slabs.area == pytest.approx(apart - whole, abs=5e-3)  # what is left of it at 9 Å
+    curve = MeasuredCurve(found.opening, found.traction[:, 0], found.energy, tail="exponential")
+    assert curve.toughness > found.work > 0.5 * curve.toughness
+
+
 def test_separation_refuses():
     slabs = Slabs.of("Si", A0)
     region = MLRegion(StillingerWeber(), slabs.atoms)
