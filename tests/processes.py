@@ -8,14 +8,18 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+#: s; a guard against what hangs, generous because ranks share the cores with other tests.
+HANGS = 240
 
 
-def python(*arguments: str, cwd: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def python(*arguments: str, cwd: Path | None = None, timeout: float = HANGS) -> subprocess.CompletedProcess[str]:
     """Run this interpreter on the arguments."""
     return _run([sys.executable, *arguments], cwd, timeout)
 
 
-def mpi(ranks: int, *arguments: str, cwd: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def mpi(
+    ranks: int, *arguments: str, cwd: Path | None = None, timeout: float = HANGS
+) -> subprocess.CompletedProcess[str]:
     """Run a script on ranks, with the environment of this interpreter."""
     return _run(["bash", str(ROOT / "scripts" / "mpi.sh"), str(ranks), *arguments], cwd, timeout)
 

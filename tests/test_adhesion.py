@@ -371,8 +371,8 @@ def test_ghost_force_of_relaxing_surfaces():
         free, abs=1e-5
     )
     assert dead.coupler.claims.conservative
-    with pytest.raises(MultiscaleError, match="ghost load needs forces"):
-        GhostLoad(slabs.facing(), law.curve, x0[:3], slabs.bodies, np.eye(3), np.zeros(3, bool))
+    with pytest.raises(MultiscaleError, match="ghost load needs four"):
+        GhostLoad(slabs.facing(), [0.0, 1.0, 2.0, 3.0], x0[:3], slabs.bodies, np.eye(3), np.zeros(3, bool))
 
 
 def test_counted_once(tmp_path):

@@ -184,5 +184,5 @@ def test_tip_on_surface(tmp_path):
     assert found["energy of contact over all atoms'"] == pytest.approx(1.0, abs=1e-3)
     assert found["stiffness of the contact over all atoms'"] == pytest.approx(1.0, abs=0.03)
     assert found["coverage error of matter"] < 1e-10
-    assert (tmp_path / "ledger.csv").read_text().startswith("height_A") and (tmp_path / "tip.vtu").exists()
+    assert (tmp_path / "ledger.csv").read_text().startswith("height Å") and (tmp_path / "tip.vtu").exists()
     assert (tmp_path / "tip_on_surface.png").stat().st_size > 10_000

@@ -1,27 +1,21 @@
 """The quantum tip of si_crack: a rod of GFN1-xTB along the front, and what it is compared with.
 
-    ΔE(q) = E_QM(c_L P q; n periods)/n − E_ML(P q)          P places one period of the rod and its link atoms
-
-Both terms see the same atoms and caps. The rod has no ends, so that its energy is one period's, as the crack's is.
+The rod is a :class:`~multiscale.regions.quantum_rod.QuantumRod`: its energy is one period's, as the crack's is.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import ase
 import numpy as np
 
 from couplers import ForceMixing, Subtractive
 from multiscale import Cylinder, HybridModel, Overlay, registry
-from multiscale.embedding import Embedding
 from multiscale.fracture.hybrid import HybridCrack
 from multiscale.region import Can, Query
-from multiscale.regions.carve import Cluster
-from multiscale.regions.ml import MLRegion
 from multiscale.regions.qm import QMRegion
+from multiscale.regions.quantum_rod import QuantumRod
 from multiscale.regions.rescale import bond_energy, diamond_cluster, equilibrium
-from multiscale.regions.rods import rod_cell
 from multiscale.types import Array
 
 #: Å; with ``mixing=forces``, the width over which quantum forces give way to the interatomic model's.
@@ -51,16 +45,13 @@ class QuantumTip:
         s, crack = self.run.settings, self.crack
         inner = registry.coupler(s["coupler"])()
         if s["mixing"] == "forces":
-            cluster, rows = self._rod(s["core"] + BLEND, s["hops"])
+            rod = self._rod(s["core"] + BLEND, s["hops"])
             overlay = Overlay(Cylinder((s["centre"], 0.0, 0.0), s["core"]), BLEND)
-            interface = crack.interface({"qm": (self._quantum(cluster, rows, s["repeat"]), rows)}, {"qm": overlay})
+            quantum = rod.quantum(s["repeat"], **self._engine())
+            interface = crack.interface({"qm": (quantum, rod.rows)}, {"qm": overlay})
             coupler: Any = ForceMixing(high="qm", inner=inner)
         else:
-            cluster, rows = self._rod(s["core"], s["hops"])
-            pair = {
-                "qm": (self._quantum(cluster, rows, s["repeat"]), rows),
-                "ml_qm": (self._cheap(cluster, rows), rows),
-            }
+            pair = self._pair(s["core"], s["hops"], s["repeat"], 1.0)
             interface, coupler = crack.interface(pair), Subtractive(high="qm", low="ml_qm", inner=inner)
         self.run.cite(*coupler.references)
         return HybridModel(interface, coupler)
@@ -91,39 +82,29 @@ class QuantumTip:
 
     # -- parts -------------------------------------------------------------------------------------------------
 
-    def _rod(self, radius: float, hops: int) -> tuple[Cluster, Embedding]:
-        cluster = self.crack.rod(self.state, radius, hops=hops, centre=self.run.settings["centre"])
-        return cluster, self.crack.over(cluster)
+    def _rod(self, radius: float, hops: int) -> QuantumRod:
+        crack = self.crack
+        cluster = crack.rod(self.state, radius, hops=hops, centre=self.run.settings["centre"])
+        return QuantumRod(cluster, crack.over(cluster), crack.cell, crack.reference, self.state)
 
-    def _quantum(self, cluster: Cluster, rows: Embedding, repeat: int, accuracy: float = 1.0) -> QMRegion:
-        x = rows.place(self.state)
-        atoms = ase.Atoms(
-            cluster.all_symbols, rows.place(self.crack.reference), cell=rod_cell(x, self.crack.cell), pbc=True
-        )
-        # Dangling bonds of the crack faces are a half-filled band: only warm electrons make it converge with few periods.
-        return QMRegion(
-            atoms,
-            link_atoms=cluster.link_atoms,
-            repeat=(1, 1, repeat),
-            length_scale=self.length_scale,
-            accuracy=accuracy,
-            electronic_temperature=self.run.settings["electronic_temperature"],
-            failures=self.run.out,
-        )
+    def _engine(self, accuracy: float = 1.0) -> dict[str, Any]:
+        return {
+            "length_scale": self.length_scale,
+            "accuracy": accuracy,
+            "electronic_temperature": self.run.settings["electronic_temperature"],
+            "failures": self.run.out,
+        }
 
-    def _cheap(self, cluster: Cluster, rows: Embedding) -> MLRegion:
-        x = rows.place(self.crack.reference)
-        atoms = ase.Atoms(cluster.all_symbols, x, cell=self.crack.cell, pbc=(False, False, True))
-        return MLRegion(self.crack.material.model, atoms, link_atoms=cluster.link_atoms)
+    def _pair(self, radius: float, hops: int, repeat: int, accuracy: float = TIGHT) -> dict[str, Any]:
+        return self._rod(radius, hops).pair(self.crack.material.model, repeat, **self._engine(accuracy))
 
-    def _pair(self, radius: float, hops: int, repeat: int) -> HybridModel:
-        cluster, rows = self._rod(radius, hops)
-        pair = {"qm": (self._quantum(cluster, rows, repeat, TIGHT), rows), "ml_qm": (self._cheap(cluster, rows), rows)}
+    def _difference(self, radius: float, hops: int, repeat: int) -> HybridModel:
+        pair = self._pair(radius, hops, repeat)
         return HybridModel(self.crack.interface(pair), Subtractive(high="qm", low="ml_qm"))
 
     def _correction(self, q: Array, radius: float, hops: int, repeat: int) -> Array:
         """P^T (F_QM − F_ML) (n_q, 3), eV/Å."""
-        model = self._pair(radius, hops, repeat)
+        model = self._difference(radius, hops, repeat)
         found = model.ask(q, {r: Query(Can.FORCES) for r in ("qm", "ml_qm")})
         high, low = (model.interface.pull(r, found[r]["forces"]) for r in ("qm", "ml_qm"))
         return np.asarray(high - low)
@@ -131,7 +112,7 @@ class QuantumTip:
     def _conservation(self, q: Array, h: float = 0.01) -> float:
         """F·v + dE/dv, v random and of length one on the atoms within the core."""
         s = self.run.settings
-        model = self._pair(s["core"], s["hops"], s["repeat"])
+        model = self._difference(s["core"], s["hops"], s["repeat"])
         v = np.zeros_like(q)
         mine = near_tip(self.crack, s["core"], s["centre"])
         v[mine] = np.random.default_rng(1).normal(size=(len(mine), 3))

@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from couplers import EnergyBlend
 from multiscale import HybridModel
 from multiscale.drive import relax
-from multiscale.interface import Interface
 from multiscale.types import Array, BoolArray
 
 
@@ -48,6 +46,11 @@ class Path:
         """The step at which the machine turns."""
         return int(np.argmin(self.heights))
 
+    @property
+    def bound(self) -> float:
+        """Energy of the contact, eV: that of bodies apart, before they meet or at the end where they start closed, less the least."""
+        return (self.energies[0] if self.turn else self.energies[-1]) - min(self.energies)
+
     def work(self) -> float:
         """∮F dΔ over approach and pull-off, eV: what jumps have dissipated."""
         return float(-np.sum(0.5 * (np.array(self.forces[1:]) + self.forces[:-1]) * np.diff(self.heights)))
@@ -56,10 +59,11 @@ class Path:
 def travel(
     run: Any,
     name: str,
-    interface: Interface,
+    model: HybridModel,
     tip: BoolArray,
     heights: Array,
     fmax: float,
+    **how: Any,
 ) -> Path:
     """Go through the heights, relaxing at each; collective.
 
@@ -68,16 +72,18 @@ def travel(
     run : Run
     name : str
         For progress.
-    interface : Interface
-        Its reference is the closed contact, its fixed dofs the machine's.
+    model : HybridModel
+        Its interface's reference is the closed contact, its fixed dofs the machine's.
     tip : (n_q,) bool array
         Dofs of the tip.
     heights : (n,) array
         Å.
     fmax : float
         eV/Å.
+    **how
+        For :func:`~multiscale.drive.relax`.
     """
-    model, out = HybridModel(interface, EnergyBlend()), Path()
+    out, interface = Path(), model.interface
     X, up = interface.reference, np.outer(tip, [0.0, 1.0, 0.0])
     grips = interface.fixed & tip[:, None]
 
@@ -86,7 +92,7 @@ def travel(
         for height in heights:
             # The tip moves as a whole; what sticks to the surface comes back as it relaxes.
             q = q + (height - before) * (up if height < before else np.where(grips, up, 0.0))
-            last = list(relax(model, q, fmax=fmax, max_steps=300))[-1]
+            last = list(relax(model, q, fmax=fmax, max_steps=300, **how))[-1]
             q, before = last.q, height
             state = model.evaluate(q)
             out.heights.append(float(height))

@@ -33,9 +33,11 @@ from ..interface import Interface
 from ..partition import Nested, Partition
 from ..region import Region
 from ..regions.across import AcrossRegion
+from ..regions.carve import Cluster
 from ..regions.cohesive import CohesiveRegion
 from ..regions.continuum import ContinuumRegion
 from ..regions.ml import MLRegion
+from ..regions.rods import carve_rod
 from ..regions.together import Together
 from ..shapes import Shape
 from ..sharing import Alike, Everything, Separately
@@ -244,7 +246,12 @@ class HybridContact:
             dofs.append(np.concatenate(dofs if first else dofs[::-1]))
         return Together(regions, dofs), select(np.arange(self.n_free, self.n_q), self.n_q)
 
-    def interface(self, law: InterfaceLaw | None = None, ghost: Literal[0, 1, 2] = 2) -> Interface:
+    def interface(
+        self,
+        law: InterfaceLaw | None = None,
+        ghost: Literal[0, 1, 2] = 2,
+        extra: dict[str, tuple[Region, Embedding]] | None = None,
+    ) -> Interface:
         """The interface of atoms (``ml``) and meshes with their gap (``fem``).
 
         Parameters
@@ -254,9 +261,11 @@ class HybridContact:
             its ghost force off; for slabs, all of whose interface is atoms.
         ghost : {0, 1, 2}
             As for :func:`~multiscale.adhesion.joined.joined`.
+        extra : dict, optional
+            Further regions laid over it, with their rows: a quantum rod and what is taken off for it.
         """
         share = Nested([("ml", self.core, self.blend)], rest="fem")
-        regions: dict[str, Any] = {"fem": self.meshes()}
+        regions: dict[str, Any] = {"fem": self.meshes(), **(extra or {})}
         if law is None:
             regions["ml"] = self.atoms()
             return Interface(self.reference, regions, share, self.fixed(), anchors={"ml": self.anchors})
@@ -273,6 +282,33 @@ class HybridContact:
             regions["ghost"] = (GhostLoad.of(across, facing, law, ghost), self.rows)
             alike = Alike(alike, {"ghost": "law"})
         return Interface(self.reference, regions, Separately(share, alike), self.fixed(), anchors={"ml": self.anchors})
+
+    def rod(self, state: Array, radius: float, *, hops: int = 0) -> Cluster:
+        """One period of a rod along the contact, from the atoms at ``state`` (n_q, 3) whose reference is within ``radius`` of its centre.
+
+        Bonds between the bodies are inside of it or absent: a cap at a bond that is pulled apart would go with both of its ends.
+
+        Raises
+        ------
+        MultiscaleError
+            If the rod would cut a bond across the interface.
+        """
+        x, X = self.place(state), self.crystal.positions[: self.n_free]
+        core = np.flatnonzero(np.hypot(X[:, 0], X[:, 1]) <= radius)
+        found = carve_rod(
+            [self.material.symbol] * len(x), x, self.cell, core, hops=hops, bond_length=1.25 * self.material.bond
+        )
+        inner, outer = self.bodies[found.index[found.links[:, 0]]], self.bodies[found.links[:, 1]]
+        if (inner != outer).any():
+            raise MultiscaleError(
+                f"a rod of radius {radius:g} Å cuts {int((inner != outer).sum())} bonds between the two bodies; choose a radius that has "
+                "both of their ends inside, or neither, or carve it from a state with fewer bonds"
+            )
+        return found
+
+    def over(self, cluster: Cluster) -> Embedding:
+        """The affine rows of a cluster's atoms and link atoms over the shared dofs."""
+        return cluster.embedding(self.cell, self.rows.n_x).after(self.rows)
 
     def with_model(self, model: Any) -> HybridContact:
         """The same dofs and meshes with another interatomic model."""

@@ -20,7 +20,7 @@ from ..continuum.kfield import crack_faces
 from ..continuum.laws import Law, LinearElastic
 from ..continuum.mesh import SimplexMesh
 from ..continuum.meshing import cracked_disc
-from ..embedding import Embedding, link_atoms, select, slaved, stack
+from ..embedding import Embedding, select, slaved, stack
 from ..interface import Interface, Overlay
 from ..partition import Nested
 from ..region import Region
@@ -203,16 +203,4 @@ class HybridCrack(Crack):
 
     def over(self, cluster: Cluster) -> Embedding:
         """The affine rows of a cluster's atoms and link atoms over the shared dofs."""
-        place = self._rows
-        n, cell = place.n_x, self.cell
-        inner, outer = cluster.links.T
-        rows = stack(
-            select(cluster.index, n, cluster.shift @ cell),
-            link_atoms(
-                cluster.index[inner], outer, cluster.ratio, n, cluster.shift[inner] @ cell, cluster.outer_shift @ cell
-            ),
-        )
-        embedding = rows.after(place)
-        # Only the home period's copies own their dofs: an image's force belongs to the image.
-        image = np.concatenate([cluster.shift.any(axis=1), np.ones(len(cluster.links), dtype=bool)])
-        return Embedding(embedding.matrix, embedding.offset, np.where(image, -1, embedding.own))
+        return cluster.embedding(self.cell, self._rows.n_x).after(self._rows)

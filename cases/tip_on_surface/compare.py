@@ -1,0 +1,44 @@
+"""Two ways of the machine side by side: what one description makes of the contact, over what another one does."""
+
+from __future__ import annotations
+
+import numpy as np
+from machine import Path
+
+
+def compare(ours: Path, true: Path, step: float) -> dict[str, float]:
+    """Ratios of energy, force and stiffness of the contact, and differences.
+
+    Parameters
+    ----------
+    ours, true : Path
+        Through the same heights.
+    step : float
+        Å.
+    """
+    k, h = true.turn, np.array(true.heights)
+    f, g = np.array(ours.forces), np.array(true.forces)
+    near = np.flatnonzero((np.abs(h) < 1.5 * step) & (np.arange(len(h)) >= k))
+    slope = [np.polyfit(h[near], v[near], 1)[0] for v in (f, g)]
+    held = np.arange(len(h)) >= k
+    held &= (np.abs(f) > 0.3 * ours.pull_off) & (np.abs(g) > 0.3 * true.pull_off)
+    parted = []
+    for p in (ours, true):
+        gone = np.array(p.energies[k:]) - min(p.energies) > 0.98 * p.bound
+        parted.append(float(h[k:][np.argmax(gone)]))
+    return {
+        "energy of contact": ours.bound / true.bound,
+        "pull-off force": ours.pull_off / true.pull_off,
+        "stiffness of the contact": float(slope[0] / slope[1]),
+        "largest difference of forces while in contact": float(np.abs(f - g)[held].max() / true.pull_off),
+        "first height without contact": parted[0] - parted[1],
+    }
+
+
+def work_less_energy(path: Path) -> float:
+    """∫F dΔ − ΔE from the closed contact to the pull-off force, where nothing jumps, over the energy of the contact."""
+    k, h, f = path.turn, np.array(path.heights), np.array(path.forces)
+    end = k + int(np.argmin(f[k:]))
+    way = slice(int(np.flatnonzero(np.abs(h[k:]) < 1e-6)[0]) + k, end + 1)
+    work = -float(np.sum(0.5 * (f[way][1:] + f[way][:-1]) * np.diff(h[way])))
+    return float(abs(work - (path.energies[way][-1] - path.energies[way][0])) / path.bound)
