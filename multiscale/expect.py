@@ -95,6 +95,8 @@ def from_reference(path: str | Path) -> tuple[Expect, ...]:
         {"made_by": "how, with which program, when",
          "quantities": {"K_G": {"value": 0.646, "tolerance": 0.01, "unit": "MPa√m", "sizes": ["small"]}}}
 
+    A quantity that has other values in other sizes has a list of such entries.
+
     Raises
     ------
     MultiscaleError
@@ -104,7 +106,11 @@ def from_reference(path: str | Path) -> tuple[Expect, ...]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         made_by, quantities = content["made_by"], content["quantities"]
-        named = [(name, dict(entry)) for name, entry in quantities.items()]
+        named = [
+            (name, dict(entry))
+            for name, entries in quantities.items()
+            for entry in (entries if isinstance(entries, list) else [entries])
+        ]
         return tuple(
             Expect(name, **{"source": f"{path.name}: {made_by}", **entry, "sizes": tuple(entry.get("sizes", ()))})
             for name, entry in named
@@ -112,5 +118,5 @@ def from_reference(path: str | Path) -> tuple[Expect, ...]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MultiscaleError(
             f"{path} is no reference file ({type(error).__name__}: {error}); it needs 'made_by' (how the numbers were "
-            "made) and 'quantities' (name to value, tolerance, unit)"
+            "made) and 'quantities' (name to value, tolerance, unit, or to a list of such)"
         ) from error

@@ -149,6 +149,12 @@ def test_reference_files(tmp_path):
     write_json(path, {"made_by": "an all-atom run", "quantities": quantities})
     source = "reference.json: an all-atom run"
     assert from_reference(path) == (Expect("K", 0.65, 0.01, source, "MPa√m", sizes=("small",)),)
+    by_size = [
+        {"value": 1.0, "tolerance": 0.1, "sizes": ["small"]},
+        {"value": 1.1, "tolerance": 0.1, "sizes": ["full"]},
+    ]
+    path.write_text(json.dumps({"made_by": "hand", "quantities": {"K": by_size}}))
+    assert [(e.value, e.sizes) for e in from_reference(path)] == [(1.0, ("small",)), (1.1, ("full",))]
     write_json(path, {"quantities": quantities})
     with pytest.raises(MultiscaleError, match="needs 'made_by'"):
         from_reference(path)

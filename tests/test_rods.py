@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
+
 import ase
 import numpy as np
 import pytest
 from ase.calculators.lj import LennardJones
+from processes import ROOT
 
 pytest.importorskip("torch")
 
-from couplers import ForceMixing, Subtractive
-from multiscale import HybridModel, Overlay
+from couplers import EnergyBlend, ForceMixing, Subtractive
+from multiscale import HybridModel, Overlay, catalogue
 from multiscale.continuum.meshing import gmsh
 from multiscale.fracture.lattice import SHUFFLE_111, diamond
 from multiscale.neighbours import NeighbourList
 from multiscale.region import Can, Query
 from multiscale.regions.qm import QMRegion
+from multiscale.regions.quantum_rod import QuantumRod
 from multiscale.regions.rods import carve_rod, rod_cell
 from multiscale.shapes import Cylinder
 from multiscale.types import MultiscaleError
@@ -131,14 +135,25 @@ def crack():
 
 def tip(crack, q, repeat, coupler, high=None, overlays=None):
     """The crack with a rod in two pair potentials, the better one repeated."""
-    rod = crack.rod(q, 2.6, hops=1)
-    rows = crack.over(rod)
-    x = rows.place(crack.reference)
-    atoms = ase.Atoms(rod.all_symbols, x, cell=rod_cell(rows.place(q), crack.cell), pbc=True)
-    regions = {"qm": (QMRegion(atoms, high or pairwise(), link_atoms=rod.link_atoms, repeat=(1, 1, repeat)), rows)}
-    if overlays is None:
-        regions["ml_qm"] = (QMRegion(atoms, pairwise(), link_atoms=rod.link_atoms), rows)
+    regions = pair(crack, crack.rod(q, 2.6, hops=1), q, repeat, high or pairwise())
+    if overlays is not None:
+        del regions["ml_qm"]
     return HybridModel(crack.interface(regions, overlays), coupler)
+
+
+def pair(of, cluster, q, repeat, high):
+    """Two engines on a rod of a crack or a contact."""
+    rod = QuantumRod(cluster, of.over(cluster), of.cell, of.reference, q)
+    return {
+        "qm": (rod.quantum(repeat, calculator=high), rod.rows),
+        "ml_qm": (rod.quantum(1, calculator=pairwise()), rod.rows),
+    }
+
+
+def slope(model, q, v, h=1e-3):
+    """dE/dv by differences of fourth order."""
+    e = [model.evaluate(q + s * h * v).energy for s in (1, -1, 2, -2)]
+    return (8.0 * (e[0] - e[1]) - (e[2] - e[3])) / (12.0 * h)
 
 
 def test_the_energy_of_a_rod_replaces_one_period_of_the_crack(crack):
@@ -158,10 +173,29 @@ def test_the_energy_of_a_rod_replaces_one_period_of_the_crack(crack):
     # Link atoms hang on atoms outside of the rod, which have to be among those that move.
     v = np.where(model.interface.fixed, 0.0, np.random.default_rng(3).normal(size=q.shape))
     v /= np.linalg.norm(v)
-    h = 1e-3
-    e = [model.evaluate(q + s * h * v).energy for s in (1, -1, 2, -2)]
-    slope = (8.0 * (e[0] - e[1]) - (e[2] - e[3])) / (12.0 * h)
-    assert float((f * v).sum()) == pytest.approx(-slope, abs=1e-6)
+    assert float((f * v).sum()) == pytest.approx(-slope(model, q, v), abs=1e-6)
+
+
+def test_a_rod_along_a_contact_has_no_caps_between_the_bodies(crack):
+    """The same engine on both sides changes nothing while the bodies part; a rod that would cut a bond between them is refused."""
+    script = catalogue.cards([ROOT / "cases"])["tip_on_surface"].script
+    contact = inspect.getmodule(type(catalogue.load(script))).hybrid(crack.material, 30.0, 14.0, 8.0, 50.0, 4.0, None)
+    rod = contact.rod(contact.reference, 4.6)
+    assert (len(rod.symbols), len(rod.links)) == (20, 14) and (contact.bodies[rod.index] == 1).sum() == 10
+    q = contact.at(1.5)
+    q[: contact.n_free] += 0.02 * np.random.default_rng(2).normal(size=(contact.n_free, 3))
+    plain = HybridModel(contact.interface(), EnergyBlend()).evaluate(q)
+    same = HybridModel(contact.interface(extra=pair(contact, rod, q, 2, pairwise())), Subtractive()).evaluate(q)
+    assert same.energy == pytest.approx(plain.energy, abs=1e-9)
+    assert np.abs(same.forces - plain.forces).max() < 1e-10
+    extra = pair(contact, rod, q, 2, pairwise(epsilon=0.7, sigma=2.1))
+    model = HybridModel(contact.interface(extra=extra), Subtractive())
+    v = np.where(model.interface.fixed, 0.0, np.random.default_rng(3).normal(size=q.shape))
+    v /= np.linalg.norm(v)
+    assert float((model.evaluate(q).forces * v).sum()) == pytest.approx(-slope(model, q, v), abs=1e-6)
+    oblique = contact.at(-0.3) + 1.7 * np.outer(contact.is_upper, [1.0, 0.0, 0.0])
+    with pytest.raises(MultiscaleError, match="bonds between the two bodies"):
+        contact.rod(oblique, 2.0)
 
 
 def test_forces_of_a_rod_are_mixed_per_period(crack):

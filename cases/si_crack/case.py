@@ -50,7 +50,7 @@ class SiliconCrack(Case):
         "full": {
             "potential": "mace", "members": "0, 1, 2, 3", "free_radius": 20.0, "blend": 10.0, "radius": 400.0, "h_inner": 7.0,
             "h_outer": 25.0, "coupler": "energy_blend", "start": 0.8, "step": 0.16, "resolution": 0.04, "fmax": 1e-2, "arrest": False,
-            "quantum": "0", "mixing": "energy", "core": 4.6, "centre": -0.5, "hops": 0, "repeat": 3, "quantum_resolution": 0.04,
+            "quantum": "0, 1, 2, 3", "mixing": "energy", "core": 4.6, "centre": -0.5, "hops": 0, "repeat": 3, "quantum_resolution": 0.04,
             "quantum_fmax": 0.02, "checks": True, "electronic_temperature": 3000.0,
         },
         "classical": {
@@ -140,7 +140,10 @@ class SiliconCrack(Case):
                 tip.checks(quantum, states[-2].q)
         run.record("bonds broken by QM/ML/FEM", bool(np.isfinite(list(ends.values())).all()))
         changes = np.array([ends[m] - below[m] for m in members])
-        run.record("what the quantum tip changes of K₊/K_G", float(changes[0]))
+        run.record("what the quantum tip changes of K₊/K_G", float(changes.mean()))
+        if len(changes) > 1:
+            run.record("what the quantum tip changes of K₊/K_G, by members", changes)
+            run.record("error bar of what the quantum tip changes of K₊/K_G", float(changes.std(ddof=1)))
         self._committee(run, "QM/ML/FEM", ends)
 
     @staticmethod

@@ -40,13 +40,16 @@ def draw(data: dict[str, Any]) -> Any:
 
 def _curves(axis: Any, data: dict[str, Any]) -> None:
     """The longest of the bonds that are whole in the first state, across the crack plane or off it."""
+    colours: dict[str, str] = {}
     for name, crack in data["cracks"].items():
         watch, states, n = crack.watch(), data[name], crack.n_free
         whole = ~watch.broken(states[0].q[:n])
         lengths = [watch.lengths(s.q[:n])[whole].max() for s in states]
-        style = "s-" if "QM" in name else "o-"
+        style = "s--" if "QM" in name else "o-"
+        # A member has one colour, with and without a quantum tip.
+        colour = colours.setdefault(name.split("FEM")[-1], f"C{len(colours)}")
         loads = [s.load / crack.material.K_griffith for s in states]
-        axis.plot(loads, np.minimum(lengths, 4.2), style, ms=4, label=name)
+        axis.plot(loads, np.minimum(lengths, 4.2), style, ms=4, color=colour, label=name)
     axis.axhline(3.0, color="#d00000", ls=":", lw=1)
     axis.text(axis.get_xlim()[0], 3.02, " broken", color="#d00000", fontsize=8, va="bottom")
     axis.set_xlabel("K / K_G")

@@ -48,15 +48,22 @@ def _polar(radii: Array, first: Array, sides: int) -> SimplexMesh:
     return SimplexMesh(radii[k][:, None] * np.column_stack([np.cos(theta), np.sin(theta)]), grid.cells, 2)
 
 
+def _radii(r_in: float, r_out: float, h: float, most: float) -> Array:
+    """From r_in to r_out in steps of h r/r_in, or ``most`` (Å) where that is less; three at least."""
+    radii = [r_in]
+    while radii[-1] < r_out:
+        radii.append(radii[-1] + min(h * radii[-1] / r_in, most, (r_out - r_in) / 3.0))
+    return r_in + (np.array(radii) - r_in) * (r_out - r_in) / (radii[-1] - r_in)
+
+
 def meshes(radius: float, r_in: float, r_out: float, h: float) -> tuple[SimplexMesh, SimplexMesh]:
-    """Substrate and tip, with cells from about h (Å) at r_in, growing as r."""
-    n = max(3, round(np.log(r_out / r_in) * r_in / h))
+    """Substrate and tip, with cells from about h (Å) at r_in, growing as r, but not beyond chords that the tip's atoms stand out of."""
     sides = max(8, 2 * round(0.5 * np.pi * r_in / h))
-    radii = np.geomspace(r_in, r_out, n + 1)
+    radii = _radii(r_in, r_out, h, np.sqrt(8.0 * radius * INSIDE))
     tip = _polar(radii, _angle(radius, radii), sides)
     # The substrate's surface reaches as far in as the tip's, seen along y.
     inner = r_in * float(np.cos(_angle(radius, np.array([r_in]))[0]))
-    below = _polar(np.geomspace(inner, r_out, n + 1), np.zeros(n + 1), sides)
+    below = _polar(inner + (radii - r_in) * (r_out - inner) / (r_out - r_in), np.zeros(len(radii)), sides)
     return SimplexMesh(below.points * [1.0, -1.0], below.cells, 2), tip
 
 

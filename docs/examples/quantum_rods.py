@@ -25,6 +25,7 @@ from multiscale.region import Can, Query
 from multiscale.regions.carve import Cluster
 from multiscale.regions.ml import MLRegion
 from multiscale.regions.qm import QMRegion
+from multiscale.regions.quantum_rod import QuantumRod
 from multiscale.regions.rods import rod_cell
 from multiscale.types import Array
 
@@ -90,20 +91,18 @@ def main() -> None:
             f"{rms(home):.3f} RMS in the home period, {rms(images):.3f} in the others, from 4 periods of the rod",
             flush=True,
         )
-    conservation(crack, q, rod, cell)
+    conservation(crack, q, rod)
 
 
-def conservation(crack: HybridCrack, q: Array, rod: Cluster, cell: Array) -> None:
+def conservation(crack: HybridCrack, q: Array, rod: Cluster) -> None:
     """QM/ML/FEM: force against differences of fourth order, along a random direction of all free atoms within 9 Å."""
-    rows, v = crack.over(rod), np.zeros_like(q)
+    v = np.zeros_like(q)
     near = np.flatnonzero(np.hypot(*crack.reference[: crack.n_free, :2].T) < 9.0)
     v[near] = np.random.default_rng(1).normal(size=(len(near), 3))
     v /= np.linalg.norm(v)
-    at = rows.place(crack.reference)
-    atoms = ase.Atoms(rod.all_symbols, at, cell=crack.cell, pbc=(False, False, True))
-    cheap = MLRegion(crack.material.model, atoms, link_atoms=rod.link_atoms)
+    both = QuantumRod(rod, crack.over(rod), crack.cell, crack.reference, q)
     for accuracy in (1.0, 0.1):
-        pair = {"qm": (quantum(rod, at, cell, 2, accuracy=accuracy), rows), "ml_qm": (cheap, rows)}
+        pair = both.pair(crack.material.model, 2, accuracy=accuracy, electronic_temperature=HOT)
         model = HybridModel(crack.interface(pair), Subtractive())
         force = float(np.sum(model.evaluate(q).forces * v))
         for h in (0.02, 0.01, 0.005):

@@ -211,7 +211,8 @@ class HybridContact:
     def anchors(self) -> Array:
         """Where atoms' weights are taken (n, 3): at the centre of their cell; at their own place where a surface cuts it in two."""
         c = self.crystal
-        whole = filled(c.cells, self.profile) | (np.abs(c.cells[:, 1]) < 1e-6)
+        # As far inside as atoms are: chords of the mesh leave out what is nearer to a curved surface.
+        whole = filled(c.cells - [0.0, self.inside, 0.0], self.profile) | (np.abs(c.cells[:, 1]) < 1e-6)
         return np.where(whole[:, None], c.cells, c.positions)
 
     def atoms(self) -> tuple[MLRegion, Embedding]:
@@ -291,8 +292,12 @@ class HybridContact:
         Raises
         ------
         MultiscaleError
-            If the rod would cut a bond across the interface.
+            If the rod would cut a bond across the interface, or the contact is periodic along x.
         """
+        if self.width is not None:
+            raise MultiscaleError(
+                f"a rod has no ends along z alone, and this contact is periodic along x, too ({self.width:g} Å); carve it from a tip's"
+            )
         x, X = self.place(state), self.crystal.positions[: self.n_free]
         core = np.flatnonzero(np.hypot(X[:, 0], X[:, 1]) <= radius)
         found = carve_rod(
