@@ -193,7 +193,7 @@ def test_a_rod_along_a_contact_has_no_caps_between_the_bodies(crack):
     v = np.where(model.interface.fixed, 0.0, np.random.default_rng(3).normal(size=q.shape))
     v /= np.linalg.norm(v)
     assert float((model.evaluate(q).forces * v).sum()) == pytest.approx(-slope(model, q, v), abs=1e-6)
-    oblique = contact.at(-0.3) + 1.7 * np.outer(contact.is_upper, [1.0, 0.0, 0.0])
+    oblique = contact.at(-0.3) + np.outer(contact.is_upper, [1.7, 0.0, 0.96])
     with pytest.raises(MultiscaleError, match="bonds between the two bodies"):
         contact.rod(oblique, 2.0)
 
