@@ -179,7 +179,8 @@ def test_the_energy_of_a_rod_replaces_one_period_of_the_crack(crack):
 def test_a_rod_along_a_contact_has_no_caps_between_the_bodies(crack):
     """The same engine on both sides changes nothing while the bodies part; a rod that would cut a bond between them is refused."""
     script = catalogue.cards([ROOT / "cases"])["tip_on_surface"].script
-    contact = inspect.getmodule(type(catalogue.load(script))).hybrid(crack.material, 30.0, 14.0, 8.0, 50.0, 4.0, None)
+    tip = inspect.getmodule(type(catalogue.load(script))).Tip(30.0, 14.0, 50.0, 4.0)
+    contact = tip.hybrid(crack.material, 8.0, None)
     rod = contact.rod(contact.reference, 4.6)
     assert (len(rod.symbols), len(rod.links)) == (20, 14) and (contact.bodies[rod.index] == 1).sum() == 10
     q = contact.at(1.5)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase.calculators.lj import LennardJones
 
 pytest.importorskip("torch")
 pytest.importorskip("multiscale.continuum.laws", exc_type=ImportError)  # needs DOLFINx
 
-from couplers import EnergyBlend, ForceMixing, SiteSubtractive
+from couplers import EnergyBlend, ForceMixing, SiteSubtractive, Subtractive
 from multiscale import HybridModel, Overlay
 from multiscale.continuum.kfield import crack_faces
 from multiscale.continuum.meshing import gmsh
@@ -27,6 +28,7 @@ from multiscale.fracture.tracking import track
 from multiscale.fracture.window import until_event
 from multiscale.models import StillingerWeber
 from multiscale.regions.ml import MLRegion
+from multiscale.regions.quantum_rod import QuantumRod
 from multiscale.shapes import Cylinder
 from multiscale.types import J_M2_PER_EV_A2, MultiscaleError
 
@@ -230,6 +232,35 @@ def test_methods_without_an_energy_book_nothing(crack):
     assert all(m.before is None and m.after is None for m in moves) and "booked" not in states[-1].state.event
 
 
+def test_quantum_rods_are_carved_anew_where_the_tip_is(crack):
+    """A subtractive rod has no ends and an energy: it is carved anew after every move, and the states come to repeat."""
+    sizes = []
+
+    def engine(epsilon):
+        # As if a better engine had bonds that are a little stronger at range.
+        return LennardJones(sigma=2.0, epsilon=epsilon, rc=5.0, ro=4.0, smooth=True)
+
+    def build(q):
+        cluster = crack.rod(q, 4.0, hops=0)
+        sizes.append((len(cluster.symbols), len(cluster.links)))
+        rod = QuantumRod(cluster, crack.over(cluster), crack.cell, crack.reference, q)
+        pair = {
+            "qm": (rod.quantum(2, calculator=engine(0.302)), rod.rows),
+            "ml_qm": (rod.quantum(1, calculator=engine(0.3)), rod.rows),
+        }
+        return HybridModel(crack.interface(pair), Subtractive())
+
+    K = crack.material.K_griffith
+    states = list(track(build, crack, crack.at(K), [K, 1.6 * K], start=K, periods=5, fmax=1e-5))
+    moves = [s.moved for s in states if s.moved]
+    assert [m.periods for m in moves] == [1] * 5 and all(m.coverage < 1e-12 for m in moves)
+    # Caps are placed by the bonds that are cut, where they are when it is carved: what repeats is found within some periods.
+    off = [np.abs(s.state.q - states[-1].state.q).max() for s in states[1:-1]]
+    assert (np.diff(off) < 0).all() and off[-1] < 1e-4
+    jumps = np.array([m.after - m.before for m in moves])
+    assert len(sizes) == 6 and len(set(sizes)) == 1 and states[-1].booked == pytest.approx(-jumps.sum())
+
+
 def test_healing_is_followed_backwards(crack, model, pair):
     """Unloaded below K₋ from a state ahead of its field."""
     _, b = pair
@@ -258,7 +289,7 @@ def test_a_crack_that_leaves_its_atoms_is_stopped(crack, model):
     with pytest.raises(MultiscaleError, match=r"leaving its atoms.*within 6.00 Å.*track.*phase field"):
         list(until_event(model, crack, crack.at(K), start=K, stop=1.8 * K, step=0.8 * K, resolution=0.8 * K))
     with pytest.raises(MultiscaleError, match="leaving its atoms"):
-        list(track(lambda q: model, crack, crack.at(K), [K, 1.8 * K], start=K))
+        list(track(lambda q: model, crack, crack.at(K), [K, 1.6 * K], start=K))
     far, mass = crack.at(ABOVE * K, (13.0, 0.0)), np.full(len(crack.reference), 28.0)
     with pytest.raises(MultiscaleError, match="leaving its atoms"):
         next(contained(verlet(model, far, 0 * far, dt=0.1, steps=1, masses=mass), crack))

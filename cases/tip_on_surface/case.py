@@ -1,11 +1,11 @@
 """A silicon tip on a silicon surface: atoms at the contact, meshes around it, a measured law in the gap, against all atoms.
 
-A ridge of radius R, one period thick, comes down on a (111) surface until they bond in registry, is pressed a little and pulled off (a
-rigid machine). The cap of the tip and the patch of the surface within the core are atoms that see each other; beyond, two bodies of finite
-elements attract each other by the cohesive law that was measured on the same potential. What acts across is counted once, step by
-step: by atoms where atoms are, by the law where meshes are. The same bodies of atoms alone are the reference. In size "quantum" the
-potential is the shipped one, and a rod along the contact is GFN1-xTB's, which the potential was fitted to: the closed contact is pulled
-off with and without it.
+A tip of radius R (a paraboloid in size "full", else a ridge, one period thick) comes down on a (111) surface until they bond in registry,
+is pressed a little and pulled off (a rigid machine). The cap of the tip and the patch of the surface within the core are atoms that see
+each other; beyond, two bodies of finite elements attract each other by the cohesive law that was measured on the same potential. What
+acts across is counted once, step by step: by atoms where atoms are, by the law where meshes are. The same bodies of atoms alone are the
+reference. In size "quantum" the potential is the shipped one, and a rod along the contact is GFN1-xTB's, which the potential was fitted
+to: the closed contact is pulled off with and without it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from compare import compare, work_less_energy
-from geometry import all_atoms, hybrid
+from geometry import Tip
 from machine import Path, travel
 from picture import draw
 from quantum import check, stiffness, with_rod
@@ -40,16 +40,16 @@ class TipOnSurface(Case):
     name = "tip_on_surface"
     sizes = {
         "small": {
-            "potential": "sw", "radius": 30.0, "circle": 50.0, "core": 14.0, "blend": 8.0, "cell": 4.0, "high": 2.0, "pull": 7.0,
-            "step": 0.25, "press": 0.25, "fmax": 2e-3, "all_atoms": True, "quantum": 0.0, "repeat": 2, "accuracy": 1.0,
+            "potential": "sw", "round": False, "radius": 30.0, "circle": 50.0, "core": 14.0, "blend": 8.0, "cell": 4.0, "high": 2.0,
+            "pull": 7.0, "step": 0.25, "press": 0.25, "fmax": 2e-3, "all_atoms": True, "quantum": 0.0, "repeat": 2, "accuracy": 1.0,
         },
         "full": {
-            "potential": "sw", "radius": 60.0, "circle": 80.0, "core": 20.0, "blend": 8.0, "cell": 3.0, "high": 3.0, "pull": 10.0,
-            "step": 0.1, "press": 0.4, "fmax": 1e-3, "all_atoms": True, "quantum": 0.0, "repeat": 2, "accuracy": 1.0,
+            "potential": "sw", "round": True, "radius": 15.0, "circle": 32.0, "core": 11.0, "blend": 8.0, "cell": 4.0, "high": 2.0,
+            "pull": 5.0, "step": 0.25, "press": 0.25, "fmax": 2e-3, "all_atoms": True, "quantum": 0.0, "repeat": 2, "accuracy": 1.0,
         },
         "quantum": {
-            "potential": "mace", "radius": 30.0, "circle": 60.0, "core": 14.0, "blend": 10.0, "cell": 3.5, "high": 0.0, "pull": 5.0,
-            "step": 0.25, "press": 0.0, "fmax": 1e-2, "all_atoms": False, "quantum": 4.6, "repeat": 2, "accuracy": 1.0,
+            "potential": "mace", "round": False, "radius": 8.0, "circle": 50.0, "core": 14.0, "blend": 10.0, "cell": 3.5, "high": 0.0,
+            "pull": 8.0, "step": 0.5, "press": 0.0, "fmax": 2e-2, "all_atoms": False, "quantum": 4.6, "repeat": 2, "accuracy": 1.0,
         },
     }  # fmt: skip
     expectations = (
@@ -75,26 +75,29 @@ class TipOnSurface(Case):
         slabs = Slabs.of("Si", m.a)
         region = MLRegion(m.model, slabs.atoms, balance=None)
         law = extract(region, slabs, {"potential": m.model.name, "doi": m.model.doi}, opened=region.reach + 1.5)
-        return m, hybrid(m, s["radius"], s["core"], s["blend"], s["circle"], s["cell"], law)
+        tip = Tip(s["radius"], s["core"], s["circle"], s["cell"], s["round"])
+        return m, tip, tip.hybrid(m, s["blend"], law)
 
     def measure(self, run, built):
         """The hybrid's way, all atoms' way and that of a quantum contact, and what they have in common."""
-        s, (m, contact) = run.settings, built
+        s, (m, shape, contact) = run.settings, built
         down = np.arange(s["high"], -s["press"] - 1e-9, -s["step"])
         up = np.arange(down[-1] + s["step"], s["pull"] + 1e-9, s["step"])
         heights, how = np.concatenate([down, up]), stiffness(contact)
-        length = m.a * float(m.orientation.repeats[2])
+        # A ridge's numbers are per length of it.
+        length = 1.0 if s["round"] else m.a * float(m.orientation.repeats[2])
+        energy, force = ("eV", "eV/Å") if s["round"] else ("eV/Å", "eV/Å²")
         run.record("atoms that are counted", float(contact.n_free))
         data = {"contact": contact, "settings": s}
         with run.timed("hybrid"):
             model = HybridModel(contact.interface(), EnergyBlend())
             ours = travel(run, "hybrid", model, contact.is_upper, heights, s["fmax"], **how)
         data["hybrid"] = ours
-        run.record("energy of contact", ours.bound / length, "eV/Å")
-        run.record("pull-off force", ours.pull_off / length, "eV/Å²")
+        run.record("energy of contact", ours.bound / length, energy)
+        run.record("pull-off force", ours.pull_off / length, force)
         run.record(WORK, work_less_energy(ours))
         if s["all_atoms"]:
-            full, tip = all_atoms(m, s["radius"], s["circle"])
+            full, tip = shape.all_atoms(m)
             run.record("atoms in all", len(tip))
             with run.timed("all atoms"):
                 true = travel(run, "all atoms", HybridModel(full, EnergyBlend()), tip, heights, s["fmax"], **how)
@@ -110,7 +113,7 @@ class TipOnSurface(Case):
             run.record(f"QM: {WORK}", work_less_energy(quantum))
         paths = {name: data[name] for name in ("hybrid", "all atoms", "QM") if name in data}
         for name, p in paths.items():
-            run.record(f"{name}: dissipated by jumps", p.work() / length, "eV/Å")
+            run.record(f"{name}: dissipated by jumps", p.work() / length, energy)
             run.record(f"{name}: evaluations", p.evaluations)
         run.record("coverage error of matter", max(p.coverage for p in paths.values()))
         self._write(run, contact, paths)

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.collections import PolyCollection
+
+from multiscale.types import Array
 
 
 def _contact(axis: Any, data: dict[str, Any], path: Any, step: int, title: str) -> None:
-    contact, q = data["contact"], path.states[step]
+    contact, q, s = data["contact"], path.states[step], data["settings"]
     for mesh, dofs in zip((contact.lower, contact.upper), contact.nodes, strict=True):
         x = q[dofs][: len(mesh.points)]
-        axis.triplot(x[:, 0], x[:, 1], mesh.cells, color="#9999bb", lw=0.5)
-    atoms = contact.place(q)
-    d = np.hypot(*contact.crystal.cells[:, :2].T) - data["settings"]["core"]
-    shown = d < data["settings"]["blend"]
-    colours = np.clip(1.0 - d / data["settings"]["blend"], 0.0, 1.0)
+        if contact.in_space:
+            axis.add_collection(
+                PolyCollection(_section(x, mesh.cells), facecolors="none", edgecolors="#9999bb", lw=0.5)
+            )
+        else:
+            axis.triplot(x[:, 0], x[:, 1], mesh.cells, color="#9999bb", lw=0.5)
+    atoms, cells = contact.place(q), contact.crystal.cells
+    d = np.linalg.norm(cells if contact.in_space else cells[:, :2], axis=1) - s["core"]
+    # A slice of a bond's thickness, where the bodies are round.
+    shown = (d < s["blend"]) & (~np.array(contact.in_space) | (np.abs(cells[:, 2]) < 2.0))
+    colours = np.clip(1.0 - d / s["blend"], 0.0, 1.0)
     axis.scatter(atoms[shown, 0], atoms[shown, 1], c=colours[shown], s=9, cmap="viridis", vmin=0, vmax=1, zorder=3)
     if "rod" in data:
         rod = atoms[data["rod"].index]
         axis.scatter(rod[:, 0], rod[:, 1], s=34, facecolors="none", edgecolors="C0", zorder=4, label="quantum")
         axis.legend(fontsize=8, loc="upper right")
-    size = 1.6 * (data["settings"]["core"] + data["settings"]["blend"])
+    size = 1.6 * (s["core"] + s["blend"])
     axis.set(
         aspect="equal", xlim=(-size, size), ylim=(-0.7 * size, 0.8 * size), title=title, xlabel="x / Å", ylabel="y / Å"
     )
+
+
+def _section(x: Array, cells: Array) -> list[Array]:
+    """The polygons in which tetrahedra are cut by the plane z = 0."""
+    # A vertex on the plane would make polygons without area.
+    z = x[cells][:, :, 2] + 1e-6
+    out = []
+    for cell, height in zip(cells[np.ptp(np.sign(z), axis=1) > 0], z[np.ptp(np.sign(z), axis=1) > 0], strict=True):
+        pairs = [(i, j) for i, j in combinations(range(4), 2) if height[i] * height[j] < 0]
+        cut = np.array([(x[cell[i]] * height[j] - x[cell[j]] * height[i]) / (height[j] - height[i]) for i, j in pairs])
+        middle = cut[:, :2] - cut[:, :2].mean(axis=0)
+        out.append(cut[np.argsort(np.arctan2(middle[:, 1], middle[:, 0])), :2])
+    return out
 
 
 def draw(data: dict[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 d(X) ≤ 0                free atoms, which see each other across the interface y = 0 (or leave that to a law)
 d … blend               atoms slaved to their body's mesh, weights blending from the atoms to the continuum
 d … two reaches more    pad: slaved atoms that only surround counted ones
-beyond                  two meshes, one period thick, and a law in the gap between their surfaces
+beyond                  two meshes, one period thick or in space, and a law in the gap between their surfaces
 
 q = [free atoms, nodes of the lower mesh, nodes of the upper one],      x_slaved = X + u(X) + Z : sym ∇u
 
@@ -56,14 +56,14 @@ class HybridContact:
     material : CrackMaterial
         Its frame: x along the interface, y its normal, z along the periodic direction.
     lower, upper : SimplexMesh
-        Plane meshes of the two bodies, without the part where atoms are free.
+        Meshes of the two bodies, without the part where atoms are free: plane ones, for a contact that is periodic along z, or in space.
     core : Shape
         Where atoms are free; about the interface.
     blend : float
         Å; one reach of the model at least.
     width : float, optional
         Å; period along x (of slabs), with x = 0 and x = width as sides of the meshes; none unless given.
-    profile : callable x (n,) -> (n,), optional
+    profile : callable X (n, 3) -> (n,), optional
         Height of the upper body's surface above the interface; atoms of it are those above. A plane unless given.
     continuum : Law, optional
         Linear elasticity with the material's constants unless given; :meth:`cauchy_born` makes the crystal's own.
@@ -112,7 +112,8 @@ class HybridContact:
             x = float(low[:, 0].min()), float(high[:, 0].max())
         else:
             x = (-a, self.width + a)
-        c = patch(o, a, x, (float(low[:, 1].min()), float(high[:, 1].max())), self._near(far))
+        z = (float(low[:, 2].min()), float(high[:, 2].max())) if self.in_space else None
+        c = patch(o, a, x, (float(low[:, 1].min()), float(high[:, 1].max())), self._near(far), z)
         keep = filled(c.positions - [0.0, self.inside, 0.0], self.profile)
         if self.width is not None:
             keep &= (c.positions[:, 0] > -slack) & (c.positions[:, 0] < self.width - slack)
@@ -122,6 +123,11 @@ class HybridContact:
         return lambda X: self.core.value(X, None, beyond=far) <= far
 
     # -- dofs ---------------------------------------------------------------------------------------------------
+
+    @property
+    def in_space(self) -> bool:
+        """Whether bodies end along z, too."""
+        return self.lower.dim == 3
 
     @property
     def n_q(self) -> int:
@@ -168,9 +174,9 @@ class HybridContact:
         return out[0], out[1]
 
     def fixed(self) -> BoolArray:
-        """What the machine holds, z of all nodes, and x of all nodes where x is periodic; (n_q, 3)."""
+        """What the machine holds, z of all nodes in plane strain, and x of all nodes where x is periodic; (n_q, 3)."""
         mask = np.zeros((self.n_q, 3), dtype=bool)
-        mask[self.n_free :, 2] = True
+        mask[self.n_free :, 2] = not self.in_space
         mask[self.n_free :, 0] |= self.width is not None
         mask[(self.ends[0] | self.ends[1]) if self.held is None else self.held(self.reference)] = True
         mask[: self.n_free] = False
@@ -200,12 +206,12 @@ class HybridContact:
     @property
     def cell(self) -> Array:
         """Periods along x and z, Å."""
-        return np.diag([self.width or 0.0, 0.0, self.crystal.period])
+        return np.diag([self.width or 0.0, 0.0, 0.0 if self.in_space else self.crystal.period])
 
     @property
     def pbc(self) -> tuple[bool, bool, bool]:
         """Periodic axes."""
-        return (self.width is not None, False, True)
+        return (self.width is not None, False, not self.in_space)
 
     @property
     def anchors(self) -> Array:
@@ -234,7 +240,7 @@ class HybridContact:
         n, m = len(self.lower.nodes), len(self.upper.nodes)
         regions: list[Region] = [
             ContinuumRegion(
-                mesh, self.continuum or LinearElastic(self.material.C), thickness=self.crystal.period,
+                mesh, self.continuum or LinearElastic(self.material.C), thickness=1.0 if self.in_space else self.crystal.period,
                 site_volume=self.crystal.site_volume, atom_mass=self.material.mass, quadrature_degree=4,
             )
             for mesh in (self.lower, self.upper)
@@ -294,9 +300,9 @@ class HybridContact:
         MultiscaleError
             If the rod would cut a bond across the interface, or the contact is periodic along x.
         """
-        if self.width is not None:
+        if self.width is not None or self.in_space:
             raise MultiscaleError(
-                f"a rod has no ends along z alone, and this contact is periodic along x, too ({self.width:g} Å); carve it from a tip's"
+                "a rod goes on for ever along z, which alone has to be periodic; carve it from a plane tip's contact, which is"
             )
         x, X = self.place(state), self.crystal.positions[: self.n_free]
         core = np.flatnonzero(np.hypot(X[:, 0], X[:, 1]) <= radius)
@@ -322,5 +328,5 @@ class HybridContact:
 
 def filled(X: Array, profile: Callable[[Array], Array] | None) -> BoolArray:
     """Which places (n,) belong to a body: all below the interface, and above it those over the profile."""
-    height = np.zeros(len(X)) if profile is None else np.asarray(profile(X[:, 0]))
+    height = np.zeros(len(X)) if profile is None else np.asarray(profile(X))
     return np.asarray((X[:, 1] <= 0) | (X[:, 1] > height))

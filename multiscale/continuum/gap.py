@@ -1,6 +1,6 @@
 """Surfaces that face one another across a gap: distances at quadrature points, by one sparse operator.
 
-    h_s(u) = g_s + (G u)_s         G u = ±[ (N' u'_z)(X_s) − (N u_z)(X_s) ]      along the axis (the last coordinate), from here to there
+    h_s(u) = g_s + (G u)_s         G u = ±[ (N' u'_z)(X_s) − (N u_z)(X_s) ]      along the axis, from here to there
     E(u) = Σ_s w_s a_s Ψ(h_s),     F = −Gᵀ (w a p),     K = Gᵀ diag(w a p') G
 
 What lies opposite is found once, in the reference, at the same lateral coordinate: surfaces may come and go along the axis as far as
@@ -92,7 +92,11 @@ class Gap:
     def __init__(
         self, surface: Surface, opposite: Stamp | Surface, closed: float = 0.0, radius: float | None = None
     ) -> None:
-        if isinstance(opposite, Surface) and opposite.axis == surface.axis == 1:
+        if (
+            isinstance(opposite, Surface)
+            and opposite.mesh.dim == surface.mesh.dim == 2
+            and opposite.axis == surface.axis == 1
+        ):
             surface = surface.split(opposite.mesh.points[opposite.facets][:, :, 0].ravel())
         self.surface, self.opposite, self.closed = surface, opposite, closed
         self.n_sites, self.area = len(surface.area), surface.area

@@ -1,4 +1,4 @@
-"""A piece of a mesh's boundary that faces along the last coordinate: quadrature points, and what it is at other lateral places.
+"""A piece of a mesh's boundary that faces along one coordinate: quadrature points, and what it is at other lateral places.
 
 z(X) = Σ_a N_a(λ(X)) z_a,      λ from the lateral coordinates alone: the surface is a graph over them
 """
@@ -34,11 +34,14 @@ class Surface:
         Of a plane mesh in plane strain.
     breaks : (n,) array, optional
         See :meth:`split`.
+    axis : int, optional
+        The coordinate along which it faces: the last one of the mesh unless given.
 
     Attributes
     ----------
     axis : int
-        1 in the plane, 2 in space.
+    lateral : list of int
+        The mesh's other coordinates.
     facing : int
         +1 if the body is below, −1 if it is above.
     points : (n_sites, 3) array
@@ -58,6 +61,7 @@ class Surface:
         symmetry: Symmetry = "plane",
         thickness: float = 1.0,
         breaks: Array | None = None,
+        axis: int | None = None,
     ) -> None:
         self._made = mesh, where, symmetry, thickness
         boundary = mesh.boundary()
@@ -67,7 +71,8 @@ class Surface:
             raise MultiscaleError(
                 f"the surface has none of the mesh's {len(boundary)} facets on the boundary; choose others"
             )
-        self.mesh, self.axis, self.facets = mesh, mesh.dim - 1, boundary[chosen]
+        self.mesh, self.axis, self.facets = mesh, mesh.dim - 1 if axis is None else axis, boundary[chosen]
+        self.lateral = [k for k in range(mesh.dim) if k != self.axis]
         self.nodes = face_nodes(mesh, self.facets)
         x = mesh.points[self.facets]
         #: Midpoints of the facets (nf, 3).
@@ -82,13 +87,13 @@ class Surface:
 
     def split(self, places: Array) -> Surface:
         """The same with Gauss points on the pieces into which lateral places (n,) cut the facets of a plane mesh."""
-        return Surface(*self._made, breaks=np.unique(places))
+        return Surface(*self._made, breaks=np.unique(places), axis=self.axis)
 
     def _sites(self, breaks: Array | None) -> tuple[IntArray, Array, Array]:
         """The facet (n,), barycentric coordinates (n, dim) and weight (n,) of every point; weights of a facet sum to one."""
         lam, w = _facet_rule(self.mesh.dim, self.mesh.degree)
         nf, nq = len(self.facets), len(w)
-        if breaks is None or self.axis == 2:
+        if breaks is None or self.mesh.dim == 3:
             return np.repeat(np.arange(nf), nq), np.tile(lam, (nf, 1)), np.tile(w, nf)
         facet, pieces = [], []
         for f, (a, b) in enumerate(self.mesh.points[self.facets][:, :, 0]):
@@ -111,20 +116,20 @@ class Surface:
 
     def _seen(self, x: Array, inside: Array) -> tuple[Array, int]:
         """Lengths or areas (nf,) of the facets (nf, dim, dim) seen along the axis, and which way they face."""
-        k = self.axis
-        flat = x[:, 1:, :k] - x[:, :1, :k]
-        seen = np.abs(np.linalg.det(flat)) / (1.0 if k == 1 else 2.0)
-        full = self.size if k == 1 else 0.5 * np.linalg.norm(np.cross(x[:, 1] - x[:, 0], x[:, 2] - x[:, 0]), axis=1)
+        k, plane = self.axis, self.mesh.dim == 2
+        flat = (x[:, 1:] - x[:, :1])[:, :, self.lateral]
+        seen = np.abs(np.linalg.det(flat)) / (1.0 if plane else 2.0)
+        full = self.size if plane else 0.5 * np.linalg.norm(np.cross(x[:, 1] - x[:, 0], x[:, 2] - x[:, 0]), axis=1)
         if (seen < 0.05 * full).any():
             j = int(np.argmin(seen / full))
             raise MultiscaleError(
-                f"the facet at {np.round(self.centres[j], 4).tolist()} stands on edge: a gap is measured along the last coordinate of the "
-                "mesh, and needs surfaces that face it; choose fewer facets"
+                f"the facet at {np.round(self.centres[j], 4).tolist()} stands on edge: a gap is measured along the coordinate "
+                f"{self.axis} of the mesh, and needs surfaces that face it; choose fewer facets"
             )
         # The height of the facet's plane above the cell's centroid, along the axis.
-        normal = np.stack([x[:, 1, 1] - x[:, 0, 1], x[:, 0, 0] - x[:, 1, 0]], axis=1) if k == 1 else None
+        normal = np.stack([x[:, 1, 1] - x[:, 0, 1], x[:, 0, 0] - x[:, 1, 0]], axis=1) if plane else None
         n = normal if normal is not None else np.cross(x[:, 1] - x[:, 0], x[:, 2] - x[:, 0])
-        outward = np.sign(np.einsum("ni,ni->n", n, x.mean(axis=1) - inside[:, : k + 1])) * np.sign(n[:, k])
+        outward = np.sign(np.einsum("ni,ni->n", n, x.mean(axis=1) - inside[:, : self.mesh.dim])) * np.sign(n[:, k])
         if np.ptp(outward) > 0:
             raise MultiscaleError(
                 f"{int((outward > 0).sum())} facets of the surface face up and {int((outward < 0).sum())} down; choose those of one side"
@@ -133,7 +138,7 @@ class Surface:
 
     @cached_property
     def _locator(self) -> Locator:
-        return Locator(self.mesh.points[self.facets][:, :, : self.axis])
+        return Locator(self.mesh.points[self.facets][:, :, self.lateral])
 
     def at(self, points: Array) -> Any:
         """The matrix (n, n_nodes) that gives nodal values of the surface at the lateral coordinates of points (n, 3).
@@ -143,7 +148,7 @@ class Surface:
         MultiscaleError
             If the surface is not there.
         """
-        lateral = points[:, : self.axis]
+        lateral = points[:, self.lateral]
         facet, lam = self._locator.find(lateral)
         off = np.flatnonzero(facet < 0)
         facet[off] = self._locator.nearest(lateral[off], 1e-6 * float(self.size.max()))

@@ -102,7 +102,7 @@ CLEAVAGE_110 = Orientation((0, 0, -1), (1, 1, 0), (1, -1, 0))
 
 @dataclass(frozen=True)
 class CrackCrystal:
-    """Atoms of a diamond crystal around the line x = y = 0, one period thick along z.
+    """Atoms of a diamond crystal around the line x = y = 0, one period thick along z (or as deep as was asked for).
 
     Attributes
     ----------
@@ -139,6 +139,7 @@ def patch(
     x: tuple[float, float],
     y: tuple[float, float],
     keep: Callable[[Array], BoolArray] | None = None,
+    z: tuple[float, float] | None = None,
 ) -> CrackCrystal:
     """All primitive cells whose centre lies in the rectangle x₀ ≤ x ≤ x₁, y₀ ≤ y ≤ y₁ (Å) and satisfies ``keep``, both atoms of each.
 
@@ -151,8 +152,10 @@ def patch(
         Å.
     keep : callable, optional
         Centres (m, 3), Å, to which ones (m,) are wanted.
+    z : pair of floats, optional
+        Å; one period from 0 unless given.
     """
-    positions, basis, centres = _cells(o, a, x, y, keep)
+    positions, basis, centres = _cells(o, a, x, y, keep, z)
     return CrackCrystal(positions, basis, centres, a * float(o.repeats[2]), a * o.spacing, a**3 / 8)
 
 
@@ -162,17 +165,18 @@ def _cells(
     x: tuple[float, float],
     y: tuple[float, float],
     keep: Callable[[Array], BoolArray] | None = None,
+    z: tuple[float, float] | None = None,
 ) -> tuple[Array, IntArray, Array]:
     """Positions, sublattices and centres of the cells of :func:`patch`."""
-    period = a * float(o.repeats[2])
-    corners = np.array([[u, v, w] for u in x for v in y for w in (0.0, period)])
+    period, slack = a * float(o.repeats[2]), 1e-6 * a
+    # Of one period, its end is the next one's beginning.
+    depth = (0.0, period - 2.0 * slack) if z is None else z
+    corners = np.array([[u, v, w] for u in x for v in y for w in depth])
     # Whole coordinates in the primitive vectors of all corners, and one more.
     n = corners @ np.linalg.inv(a * _FCC @ o.axes.T)
     grids = [np.arange(np.floor(lo) - 1, np.ceil(hi) + 2) for lo, hi in zip(n.min(0), n.max(0), strict=True)]
     centres = np.stack(np.meshgrid(*grids, indexing="ij"), -1).reshape(-1, 3) @ (a * _FCC @ o.axes.T)
-    slack = 1e-6 * a
-    centres = centres[(centres[:, 2] > -slack) & (centres[:, 2] < period - slack)]
-    for axis, (low, high) in enumerate((x, y)):
+    for axis, (low, high) in enumerate((x, y, depth)):
         centres = centres[(centres[:, axis] >= low - slack) & (centres[:, axis] <= high + slack)]
     if keep is not None:
         centres = centres[keep(centres)]

@@ -1,4 +1,4 @@
-"""Continua: hyperelastic, in plane strain, damaged, cut by a cohesive interface, and crystals by Cauchy–Born laws."""
+"""Continua: hyperelastic, in plane strain, of revolution, damaged, cut or parted by an interface, and crystals by Cauchy–Born laws."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from ...continuum.cauchy_born import CauchyBorn
 from ...continuum.cohesive import Joint
 from ...continuum.cohesive_laws import Reversible
 from ...continuum.cut import cut
-from ...continuum.laws import LinearElastic, StVenantKirchhoff
+from ...continuum.gap import Gap
+from ...continuum.gap_laws import HalfSpaces
+from ...continuum.laws import LinearElastic, NeoHookean, StVenantKirchhoff
 from ...continuum.mesh import SimplexMesh
+from ...continuum.surface import Surface
 from ...continuum.traction import Exponential
 from ...continuum.voigt import cubic_stiffness
 from ...models import StillingerWeber
@@ -33,6 +36,15 @@ def block() -> Specimen:
     """Three dimensions, linear tetrahedra, St. Venant–Kirchhoff."""
     mesh = SimplexMesh.box((0, 0, 0), (10, 8, 9), (2, 2, 2))
     return Specimen(lambda: ContinuumRegion(mesh, StVenantKirchhoff(C), site_volume=20.0, atom_mass=28.0))
+
+
+def axial() -> Specimen:
+    """A body of revolution with its axis, quadratic triangles, neo-Hookean."""
+    mesh = SimplexMesh.rectangle((0, 0), (12, 6), (4, 2), degree=2)
+    law, X = NeoHookean(0.6, 0.9), mesh.nodes
+    # Nothing leaves the axis.
+    x = X + np.random.default_rng(2).normal(0.0, 0.03, X.shape) * [1.0, 1.0, 0.0] * (X[:, :1] > 0)
+    return Specimen(lambda: ContinuumRegion(mesh, law, site_volume=20.0, atom_mass=28.0, symmetry="axial"), x)
 
 
 def damaged() -> Specimen:
@@ -65,6 +77,28 @@ def cohesive() -> Specimen:
     side[joint.upper], side[joint.lower] = 1.0, -1.0
     x[:, 1] += side * (0.02 * X[:, 0] - 0.05)
     return Specimen(make, x)
+
+
+def gap() -> Specimen:
+    """Two bodies with meshes that do not match, and an adhesive gap between their curved and flat faces."""
+    lower = SimplexMesh.rectangle((0, -6), (12, 0), (3, 1), degree=2)
+    flat = SimplexMesh.rectangle((0, 1.6), (12, 6), (4, 1))
+    upper = SimplexMesh(flat.points + np.outer(flat.points[:, 0] ** 2 / 200.0, [0.0, 1.0]), flat.cells)
+    faces = (
+        Surface(lower, lambda X: np.abs(X[:, 1]) < 1e-6, thickness=3.84),
+        Surface(upper, lambda X: X[:, 1] < 3.0, thickness=3.84),
+    )
+    between, law = Gap(*faces), HalfSpaces(0.17, 1.5)
+    one, two, both = between.dofs
+
+    def make() -> Together:
+        bodies = [
+            ContinuumRegion(mesh, LinearElastic(C), site_volume=20.0, thickness=3.84, atom_mass=28.0)
+            for mesh in (lower, upper)
+        ]
+        return Together([*bodies, CohesiveRegion(between, law, modulus=np.inf)], [one, two, both])
+
+    return Specimen(make, bound=1e-6)
 
 
 def _silicon() -> CauchyBorn:
