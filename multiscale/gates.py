@@ -3,6 +3,7 @@
     capability   every region a coupler evaluates offers what it needs
     coverage     Σ_r w_r = 1 at every site of every sharing region, wherever there is matter
     interfaces   Σ_r Σ_s w_s a_s is the area of the interface that regions share
+    joined       atoms that a law joins are seen by no region that does not share with it
     zone         a switching zone is at least one reach wide
     surroundings a site that is counted sees all its neighbours: the region goes on for one reach around it
     overlays     a region that lies over the partition has a core with at least one atom in it
@@ -123,6 +124,32 @@ def interfaces(interface: Interface, coupler: Coupler) -> None:
                 "times): what acts across is to be counted once; give all of them the same area, and the weights of atoms at the places of "
                 "the law's sites (Interface(anchors={...: Facing.anchors}))"
             )
+
+
+def joined(interface: Interface) -> None:
+    """Refuse a law between atoms that a region counts as each other's neighbours without sharing the interface with the law."""
+    weights = interface.weights(interface.reference)
+    for law in interface.shared:
+        pairs = interface.regions[law].joins
+        if pairs is None:
+            continue
+        at = interface.place(law, interface.reference)[pairs]
+        for name in interface.shared:
+            region = interface.regions[name]
+            if not region.discrete or any({law, name} <= set(group) for group in interface.partition.groups):
+                continue
+            own = region.sites(interface.place(name, interface.reference))
+            off, k = cKDTree(own).query(at, distance_upper_bound=SAME)
+            there = np.flatnonzero(np.isfinite(off).all(axis=1) & (weights[law] > 0))
+            i, j = k[there].T
+            twice = region.sees(i, j) & (weights[name][i] > 0) & (weights[name][j] > 0)
+            if twice.any():
+                s = int(np.flatnonzero(twice)[0])
+                raise MultiscaleError(
+                    f"atoms {i[s]} and {j[s]} of region '{name}' feel each other, and '{law}' joins them, too: what acts across is counted "
+                    f"twice at {int(twice.sum())} of {len(pairs)} sites; give '{name}' separate bodies (MLRegion(bodies=...)), let the two "
+                    "share the interface by one partition, or set strict=False to study it"
+                )
 
 
 def _name_first(name: str, region: Region, X: Array, c: Array, what: str) -> None:

@@ -73,6 +73,7 @@ class HybridModel:
         if interface.strict:
             gates.zones(interface)
             gates.surroundings(interface)
+            gates.joined(interface)
             same_crystal(interface)
             gates.overlays(interface)
         self.wall = self.waiting = self.summing = self.assembling = 0.0

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .lattice import Lattice
-from .types import Array, BoolArray, MultiscaleError, Team
+from .types import Array, BoolArray, IntArray, MultiscaleError, Team
 
 
 class Can(Flag):
@@ -181,6 +181,15 @@ class Region(ABC):
     @abstractmethod
     def reference(self) -> Array:
         """Reference positions of the region's dofs (n_dofs, 3), Å."""
+
+    @property
+    def joins(self) -> IntArray | None:
+        """The two dofs (n_sites, 2) whose atoms feel of each other what a site's law stands for; None where sites join no single atoms."""
+        return None
+
+    def sees(self, i: IntArray, j: IntArray) -> BoolArray:
+        """Whether the energy knows the dofs i and j (n,) as atoms that may feel each other; fields have none."""
+        return np.full(len(i), self.discrete)
 
     def interpolation(self, points: Array) -> Any:
         """The field at reference points (n, 3): sparse shape functions (n, n_dofs); regions of particles have none."""

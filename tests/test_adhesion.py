@@ -21,6 +21,7 @@ from multiscale.adhesion.slabs import Slabs  # noqa: E402
 from multiscale.adhesion.sliding import GammaSurface  # noqa: E402
 from multiscale.bodies import labelled, parted  # noqa: E402
 from multiscale.continuum.traction import Exponential  # noqa: E402
+from multiscale.fracture.lattice import Orientation  # noqa: E402
 from multiscale.models import StillingerWeber, Tersoff  # noqa: E402
 from multiscale.region import Can, Query  # noqa: E402
 from multiscale.regions.across import AcrossRegion  # noqa: E402
@@ -28,7 +29,7 @@ from multiscale.regions.cohesive import CohesiveRegion  # noqa: E402
 from multiscale.regions.ml import MLRegion  # noqa: E402
 from multiscale.sharing import Alike, Everything, Separately  # noqa: E402
 from multiscale.testing.specimens.mace import random_mace  # noqa: E402
-from multiscale.types import GPA_PER_EV_A3, J_M2_PER_EV_A2, MultiscaleError  # noqa: E402
+from multiscale.types import GPA_PER_EV_A3, J_M2_PER_EV_A2, MultiscaleError, Team  # noqa: E402
 
 CARDS = catalogue.cards([ROOT / "cases"])
 A0 = 2 ** (1 / 6) * 4 / np.sqrt(3) * 2.0951
@@ -93,7 +94,9 @@ def test_bad_bodies():
 
 def test_bodies_that_overlap():
     slabs = Slabs.of("Si", A0)
-    with pytest.raises(MultiscaleError, match="bodies overlap: atom .* of body 1 lies"):
+    with pytest.raises(
+        MultiscaleError, match=r"bodies overlap: at site \d+ of \d+ \(atoms \d+ and \d+\) the upper face lies"
+    ):
         Facing.bonds(slabs.atoms, slabs.bodies, -slabs.normal, slabs.area, 2.8)
     with pytest.raises(MultiscaleError, match="bodies overlap: at site 0"):
         Facing.faces(
@@ -337,15 +340,81 @@ def test_an_interface_counted_twice_is_refused(sw):
     regions = {r: interface.regions[r] for r in ("bodies", "law", "across")}
     both = Separately(Everything("bodies"), Separately(Everything("law"), Everything("across")))
     x0 = slabs.atoms.positions
-    assert (
-        HybridModel(Interface(x0, regions, both), EnergyBlend()).ledger(x0).interface is None
-    )  # said to be two interfaces
+    with pytest.raises(MultiscaleError, match="'across' feel each other, and 'law' joins them, too"):
+        HybridModel(Interface(x0, regions, both), EnergyBlend())  # said to be two interfaces
     with pytest.raises(MultiscaleError, match="of 102.174 Å² of interface between the bodies, across and law count"):
         HybridModel(Interface(x0, regions, interface.partition), EnergyBlend())  # no anchors
     with pytest.raises(MultiscaleError, match="different regions"):
         Separately(Everything("law"), Everything("law"))
     with pytest.raises(MultiscaleError, match="under new names"):
         Alike(Everything("law"), {"law": "law"})
+
+
+def test_a_law_over_atoms_that_see_each_other_is_refused(sw):
+    """Forgotten bodies: the gate names it; taken off, the energy is wrong by the work of separation."""
+    slabs, law = Slabs.of("Si", A0), sw[1]
+    regions = {
+        "full": MLRegion(StillingerWeber(), slabs.atoms),
+        "law": CohesiveRegion(slabs.facing(), law, modulus=np.inf),
+    }
+    both, x0 = Separately(Everything("full"), Everything("law")), slabs.atoms.positions
+    with pytest.raises(MultiscaleError, match="'full' feel each other, and 'law' joins them, too"):
+        HybridModel(Interface(x0, regions, both), EnergyBlend())
+    twice = HybridModel(Interface(x0, regions, both, strict=False), EnergyBlend()).evaluate(x0).energy
+    true = HybridModel(joined(StillingerWeber(), slabs, law, ghost=0), EnergyBlend()).evaluate(x0).energy
+    assert twice - true == pytest.approx(-slabs.area * law.curve.provenance["work of separation"], abs=1e-8)
+
+
+def test_weights_of_pairs_are_those_of_sites(sw):
+    """Saboteur: without anchors atoms are weighed at their own places, the law at its sites, and pairs do not add up."""
+    slabs = Slabs.of("Si", A0, repeats=(4, 1))
+    interface = joined(StillingerWeber(), slabs, sw[1], by_atoms=(Cylinder((13.0, 0.0, 0.0), 3.0), 4.0), ghost=0)
+    bare = Interface(slabs.atoms.positions, dict(interface.regions), interface.partition)
+    pairs = pairs_across(bare, "across", "law")
+    assert pairs.least < 1.0 - 1e-3
+    with pytest.raises(MultiscaleError, match="no law between faces of atoms"):
+        pairs_across(bare, "across", "bodies")
+
+
+def test_what_acts_across_has_no_mass(sw):
+    """Atoms weigh once, whoever counts the adhesion."""
+    slabs = Slabs.of("Si", A0, repeats=(4, 1))
+    interface = joined(StillingerWeber(), slabs, sw[1], by_atoms=(Cylinder((13.0, 0.0, 0.0), 3.0), 4.0))
+    assert EnergyBlend().masses(interface) == pytest.approx(slabs.atoms.get_masses())
+
+
+def test_audits_are_of_whole_regions(sw):
+    """A region that ranks share answers with its share; energy zeros and precision are the region's own."""
+    slabs = Slabs.of("Si", A0)
+    apart = MLRegion(StillingerWeber(), slabs.atoms, bodies=slabs.bodies, energy_zero={"Si": -4.0})
+    assert abs(mask_error(apart, slabs.atoms.positions)) < 1e-10
+    apart.bind(Team(0, 2))
+    with pytest.raises(MultiscaleError, match="shared by 2 ranks"):
+        mask_error(apart, slabs.atoms.positions)
+
+
+def test_interfaces_that_cannot_be_shared_or_made(sw):
+    """(100): two bonds per atom; three bodies; rows that are no means; provenance that is no text."""
+    slabs = Slabs.of("Si", A0, orientation=Orientation((0, 1, 1), (1, 0, 0), (0, 1, -1)), repeats=(4, 1))
+    with pytest.raises(MultiscaleError, match="up to 2 bonds across it"):
+        joined(StillingerWeber(), slabs, sw[1], by_atoms=(Cylinder((8.0, 0.0, 0.0), 3.0), 4.0), ghost=0)
+    s = Slabs.of("Si", A0)
+    with pytest.raises(MultiscaleError, match="got 3 bodies"):
+        Facing.bonds(s.atoms, np.arange(len(s.atoms)) % 3, [0, 1, 0], 1.0, 3.0)
+    rows = np.eye(2)
+    with pytest.raises(MultiscaleError, match="sum to one"):
+        Facing(np.array([[0.0, 0, 0], [0, 2, 0]]), 0.5 * rows[:1], rows[1:], [1.0], [0, 1, 0])
+    with pytest.raises(MultiscaleError, match="positive area"):
+        Facing.bonds(s.atoms, s.bodies, [0, 1, 0], -1.0, 3.0)
+
+
+def test_provenance_may_have_numbers_of_numpy(sw, tmp_path):
+    """Written after an expensive measurement: it must not fail there."""
+    law = dataclasses.replace(
+        sw[1], curve=dataclasses.replace(sw[1].curve, provenance={"n": np.int64(3), "cell": np.eye(2)})
+    )
+    law.write(tmp_path / "law.json")
+    assert InterfaceLaw.read(tmp_path / "law.json").curve.provenance == {"n": 3, "cell": [[1.0, 0.0], [0.0, 1.0]]}
 
 
 def test_ghost_force_of_relaxing_surfaces():

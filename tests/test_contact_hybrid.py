@@ -1,5 +1,7 @@
 """Hybrid contacts: springs of ghost loads, atoms and meshes about an interface, pulling through instabilities, two small cases."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -158,6 +160,14 @@ def test_slabs_with_meshes(silicon, law):
         ledger = model.ledger(contact.reference)
         assert max(abs(c - 1) for c in ledger.coverage) < 1e-10
     assert energies[1] == pytest.approx(energies[0], abs=1e-8) and energies[2] == pytest.approx(energies[0], abs=1e-8)
+    with pytest.raises(MultiscaleError, match="whole number of the crystal's periods"):
+        dataclasses.replace(contact, width=1.1 * float(side[0]))
+    with pytest.raises(MultiscaleError, match="sides of the meshes are x = 0"):
+        dataclasses.replace(contact, width=2.0 * float(side[0]))
+    with pytest.raises(MultiscaleError, match="use law.counted_from"):
+        contact.interface(law.counted_from("closed"))
+    with pytest.raises(MultiscaleError, match="alone has to be periodic"):
+        contact.rod(contact.reference, 2.0)
     with pytest.raises(MultiscaleError, match="core has no atoms"):
         HybridContact(silicon, contact.lower, contact.upper, Slab((0, 40.0, 0), (0, 1, 0), 0.5), 4.0, float(side[0]))
 

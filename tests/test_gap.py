@@ -180,6 +180,52 @@ def test_a_wrong_pressure_is_caught():
     assert not any(r.ok for r in wrong)
 
 
+def test_a_failing_region_leaves_the_others_their_turn():
+    """Whoever leaves before a collective call lets the other ranks wait for ever."""
+    mesh = block(n=(8, 2))
+    gap = Gap(top(mesh), Stamp.paraboloid(4.0, 1.6))
+    body, _, everything = gap.dofs
+    asked, told = [], []
+
+    def stiffness(x, weights=None):
+        asked.append("stiffness")
+        return np.eye(3 * len(body))
+
+    for order in ((0, 1), (1, 0)):
+        parts = [(solid(mesh), body), (CohesiveRegion(gap, LAW, modulus=np.inf), everything)]
+        both = Together([parts[k][0] for k in order], [parts[k][1] for k in order])
+        parts[0][0].evaluate, parts[0][0].stiffness = (lambda x, query: asked.append("energy")), stiffness
+        parts[1][0].abandon = told.append
+        x = both.reference - np.outer(np.arange(len(both.reference)) == len(both.reference) - 1, [0.0, 2.0, 0.0])
+        with pytest.raises(MultiscaleError, match="passed through"):
+            both.evaluate(x, Query(Can.ENERGY))
+        with pytest.raises(MultiscaleError, match="passed through"):
+            both.stiffness(x)
+    assert asked == ["energy", "stiffness"] * 2 and len(told) == 4
+
+
+def test_surfaces_face_along_any_coordinate():
+    """The same two blocks, stacked along z or along y: the same gaps; stamps come along the last coordinate only."""
+    found = []
+    for k, turn in ((2, [0, 1, 2]), (1, [0, 2, 1])):
+        low = SimplexMesh.box((0, 0, -1), (3, 2, 0), (2, 2, 1), 2)
+        up = SimplexMesh.box((0, 0, 1.5), (3, 2, 2), (3, 1, 1))
+        low, up = (SimplexMesh(m.points[:, turn], m.cells, m.degree) for m in (low, up))
+        faces = [Surface(m, lambda X, h=h, k=k: np.abs(X[:, k] - h) < 1e-6, axis=k) for m, h in ((low, 0.0), (up, 1.5))]
+        gap = Gap(*faces)
+        region = CohesiveRegion(gap, LAW, modulus=np.inf)
+        x = gap.reference + np.outer(np.arange(len(gap.reference)) >= len(low.nodes), np.eye(3)[k]) * 0.2
+        answer = region.evaluate(x, Query(Can.ENERGY | Can.FORCES))
+        found.append((answer.energy, answer.forces[:, k].sum(), np.abs(answer.forces).sum(), gap.area.sum()))
+        assert gap.start == pytest.approx(1.5)
+    assert found[0] == pytest.approx(found[1]) and found[0][3] == pytest.approx(6.0)
+    with pytest.raises(MultiscaleError, match="a stamp comes along the mesh's last coordinate"):
+        Gap(faces[0], Stamp.paraboloid(4.0, 1.6, 3))
+    flat = block(), block(low=1.0, high=2.0)
+    with pytest.raises(MultiscaleError, match="one symmetry and one thickness, got plane, 3 and plane, 1"):
+        Gap(top(flat[0], thickness=3.0), top(flat[1], 1.0))
+
+
 def test_bodies_of_two_meshes_and_their_gap_together():
     lower, upper = block(2.0, (3, 1), 2), block(2.0, (4, 1), 1, 1.5, 3.0)
     gap = Gap(top(lower), top(upper, 1.5))

@@ -23,9 +23,10 @@ from multiscale.adhesion.law import InterfaceLaw, extract
 from multiscale.adhesion.slabs import Slabs
 from multiscale.drive import relax
 from multiscale.interface import Interface
+from multiscale.regions.cohesive import CohesiveRegion
 from multiscale.regions.ml import MLRegion
-from multiscale.sharing import Everything
-from multiscale.types import GPA_PER_EV_A3, J_M2_PER_EV_A2
+from multiscale.sharing import Everything, Separately
+from multiscale.types import GPA_PER_EV_A3, J_M2_PER_EV_A2, MultiscaleError
 
 EXACT = "by construction"
 OWN = "independent codes with the same potential"
@@ -44,6 +45,7 @@ def expectations() -> tuple[Expect, ...]:
             Expect(f"{name}: weight of pairs across, potential and law", [1.0, 1.0], 1e-12, EXACT),
             Expect(f"{name}: coverage of the interface", 1.0, 1e-12, EXACT),
             Expect(f"{name}: closure, unrelaxed", 0.0, 1e-8, "E_hybrid(closed) = E_full", "eV"),
+            Expect(f"{name}: the control is refused", True, source="gate against counting twice"),
             Expect(f"{name}: double counting of the control + A W", 0.0, 1e-8, "exact amount", "eV"),
             Expect(f"{name}: ∫T dδ/(E_A + E_B − E_AB) − 1", 0.0, 1e-4, "work of separation"),
             Expect(f"{name}: registry", 0.0, 1e-8, "slide by a lattice vector", "eV"),
@@ -140,8 +142,20 @@ class CountedOnce(Case):
         run.record(
             f"{name}: mask audit", mask_error(MLRegion(crystal.model, slabs.atoms, bodies=slabs.bodies), x0), "eV"
         )
-        # The control counts the adhesion twice: the law over atoms that see each other.
-        wrong = full + closed.parts["law"] - full
+        # The control counts the adhesion twice: the law over atoms that see each other. A gate refuses it, unless told not to.
+        twice = {
+            "full": MLRegion(crystal.model, slabs.atoms),
+            "law": CohesiveRegion(slabs.facing(), law, modulus=np.inf),
+        }
+        both = Separately(Everything("full"), Everything("law"))
+        try:
+            HybridModel(Interface(x0, twice, both), EnergyBlend())
+        except MultiscaleError as refusal:
+            run.say(f"{name}: the control is refused: {refusal}")
+            run.record(f"{name}: the control is refused", True)
+        else:
+            run.record(f"{name}: the control is refused", False)
+        wrong = HybridModel(Interface(x0, twice, both, strict=False), EnergyBlend()).evaluate(x0).energy - full
         run.record(f"{name}: control, wrong by", wrong, "eV per 25.54 Å²")
         run.record(
             f"{name}: double counting of the control + A W",
@@ -205,7 +219,10 @@ class CountedOnce(Case):
 
 def _relaxed(model: HybridModel, x: Any, fixed: Any) -> float:
     """Energy at rest, eV."""
-    return float(list(relax(model, x, fmax=1e-5, fixed=fixed))[-1].energy)
+    last = list(relax(model, x, fmax=1e-5, fixed=fixed))[-1]
+    if not last.converged:
+        raise MultiscaleError(f"not at rest after {last.evaluations} evaluations: {last.line()}")
+    return float(last.energy)
 
 
 def _alone(crystal: Silicon, slabs: Slabs) -> Any:

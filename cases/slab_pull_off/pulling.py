@@ -37,7 +37,9 @@ class Curve:
 
     def off(self, other: Curve, until: float) -> float:
         """Largest difference from another curve's traction for openings up to ``until`` (Å), over the largest of these."""
-        n = min(int((other.opening <= until + 1e-9).sum()), len(self.traction))
+        n = int((other.opening <= until + 1e-9).sum())
+        if len(self.traction) < n:
+            return float("inf")
         return float(np.abs(self.traction[:n] - other.traction[:n]).max() / other.traction[:n].max())
 
 
@@ -78,7 +80,12 @@ def pulled(
         try:
             last = list(relax(model, q, fmax=fmax, max_steps=400))[-1]
         except MultiscaleError as error:
+            if k == 0:
+                raise
             say(f"at {opening:.2f} Å: {error}")
+            break
+        if not last.converged:
+            say(f"at {opening:.2f} Å: not at rest, {last.line()}")
             break
         traction.append(-float(last.forces[held, 1].sum()) / area * GPA_PER_EV_A3)
         q = last.q

@@ -25,7 +25,7 @@ def compare(ours: Path, true: Path, step: float) -> dict[str, float]:
     parted = []
     for p in (ours, true):
         gone = np.array(p.energies[k:]) - min(p.energies) > 0.98 * p.bound
-        parted.append(float(h[k:][np.argmax(gone)]))
+        parted.append(float(h[k:][np.argmax(gone)]) if gone.any() else float("nan"))
     return {
         "energy of contact": ours.bound / true.bound,
         "pull-off force": ours.pull_off / true.pull_off,

@@ -9,7 +9,7 @@ import numpy as np
 
 from multiscale import HybridModel
 from multiscale.drive import relax
-from multiscale.types import Array, BoolArray
+from multiscale.types import Array, BoolArray, MultiscaleError
 
 
 @dataclass
@@ -52,8 +52,9 @@ class Path:
         return (self.energies[0] if self.turn else self.energies[-1]) - min(self.energies)
 
     def work(self) -> float:
-        """∮F dΔ over approach and pull-off, eV: what jumps have dissipated."""
-        return float(-np.sum(0.5 * (np.array(self.forces[1:]) + self.forces[:-1]) * np.diff(self.heights)))
+        """∫F dΔ − ΔE over the whole way, eV: what jumps have dissipated."""
+        done = float(-np.sum(0.5 * (np.array(self.forces[1:]) + self.forces[:-1]) * np.diff(self.heights)))
+        return done - (self.energies[-1] - self.energies[0])
 
 
 def travel(
@@ -93,6 +94,8 @@ def travel(
             # The tip moves as a whole; what sticks to the surface comes back as it relaxes.
             q = q + (height - before) * (up if height < before else np.where(grips, up, 0.0))
             last = list(relax(model, q, fmax=fmax, max_steps=300, **how))[-1]
+            if not last.converged:
+                raise MultiscaleError(f"{name}, {height:.2f} Å: not at rest, {last.line()}")
             q, before = last.q, height
             state = model.evaluate(q)
             out.heights.append(float(height))

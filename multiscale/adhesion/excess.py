@@ -99,14 +99,16 @@ class ExcessCurve(Curve):
             taken = min(taken, 1.0 / self.crystal)
         slope, at = steepest(self.rigid)
         if slope * taken >= 1.0:
-            raise MultiscaleError(self._no_law(slope, at, k0))
+            raise MultiscaleError(self._no_law(slope, at, k0, taken))
         top = float(getattr(self.rigid, "peak", np.nan))
         values = {"taken": taken, "strength": self.rigid.strength, "toughness": self.rigid.toughness}
         values |= {"stiffness": k0 / (1.0 - taken * k0), "peak": top - taken * self.rigid.strength}
         for name, value in values.items():
             object.__setattr__(self, name, float(value))
 
-    def _no_law(self, slope: float, at: float, k0: float) -> str:
+    def _no_law(self, slope: float, at: float, k0: float, taken: float) -> str:
+        by_ratio = self.crystal is None or 1.0 / self.crystal > (1.0 - 1.0 / self.ratio) / k0
+        limit = f"ratio {self.ratio:g}" if by_ratio else f"the crystal's own stiffness, {self.crystal:.4g} eV/Å⁴"
         most = slope / (slope - k0)
         what = (
             f"it exists up to ratio = {most:.3g}"
@@ -115,7 +117,7 @@ class ExcessCurve(Curve):
         )
         return (
             f"an excess law is a function as long as tractions grow no faster than the mesh's springs: T′ = {slope / k0:.3g} K₀ at "
-            f"{at:.3g} Å (a cutoff, perhaps), where {1.0 / (1.0 - 1.0 / self.ratio):.3g} K₀ is the limit of ratio {self.ratio:g}; {what}"
+            f"{at:.3g} Å (a cutoff, perhaps), where {1.0 / (taken * k0):.3g} K₀ is the limit of {limit}; {what}"
         )
 
     # -- the rigid opening ----------------------------------------------------------------------------------------

@@ -38,6 +38,13 @@ class Facing:
         From the lower body to the upper.
     images : (n_sites,) bool array, optional
         Sites whose upper atom is a periodic image: their place is that of the lower face.
+    vectors : (n_sites, 3) array, optional
+        From the lower to the upper face, Å, where images make them others than the positions say.
+
+    Attributes
+    ----------
+    bonded : (n_sites, 2) int array or None
+        The lower and the upper atom of each site, where every face is one atom.
 
     Raises
     ------
@@ -55,6 +62,7 @@ class Facing:
         area: ArrayLike,
         normal: ArrayLike,
         images: ArrayLike | None = None,
+        vectors: ArrayLike | None = None,
     ) -> None:
         self.reference = np.array(reference, dtype=float)
         self.lower, self.upper = sp.csr_matrix(lower), sp.csr_matrix(upper)
@@ -66,17 +74,26 @@ class Facing:
                 f"faces need matrices (n_sites, {n}) with a site at least, got {self.lower.shape} and {self.upper.shape}; "
                 "no atoms of the two bodies face each other, perhaps"
             )
+        uneven = max(np.abs(np.asarray(m.sum(axis=1)) - 1.0).max() for m in (self.lower, self.upper))
+        if uneven > 1e-9:
+            raise MultiscaleError(f"the rows of a face are means of atoms and sum to one, got sums off by {uneven:.3g}")
         if self.area.shape != (self.n_sites,) or (self.area <= 0).any():
             raise MultiscaleError(
                 f"faces need a positive area per site, ({self.n_sites},); got shape {self.area.shape}"
             )
         self.frame = _frame(normal)
         self._images = np.zeros(self.n_sites, bool) if images is None else np.asarray(images, dtype=bool)
-        height = ((self.upper - self.lower) @ self.reference) @ self.frame[0]
+        across = (self.upper - self.lower) @ self.reference if vectors is None else np.asarray(vectors, dtype=float)
+        #: Å (n_sites,): from one face to the other.
+        self.size = np.linalg.norm(across, axis=1)
+        single = [np.array_equal(np.diff(m.indptr), np.ones(self.n_sites)) for m in (self.lower, self.upper)]
+        self.bonded = np.column_stack([self.lower.indices, self.upper.indices]) if all(single) else None
+        height = across @ self.frame[0]
         if (height <= 0).any():
             k = int(np.argmin(height))
+            which = "" if self.bonded is None else " (atoms {} and {})".format(*self.bonded[k])
             raise MultiscaleError(
-                f"bodies overlap: at site {k} of {self.n_sites} the upper face lies {-height[k]:.3g} Å below the lower one along "
+                f"bodies overlap: at site {k} of {self.n_sites}{which} the upper face lies {-height[k]:.3g} Å below the lower one along "
                 f"{np.round(self.frame[0], 4).tolist()}; exchange the bodies, turn the normal, or move them apart"
             )
 
@@ -102,6 +119,10 @@ class Facing:
             If no bond crosses, or bodies overlap.
         """
         labels = labelled(bodies, len(atoms))
+        if labels.max() > 1:
+            raise MultiscaleError(
+                f"bonds are between a lower body (0) and an upper one (1), got {labels.max() + 1} bodies; make one Facing of each two"
+            )
         pairs = NeighbourList(length, atoms.cell.array, atoms.pbc, 0.0).pairs(atoms.positions)
         cross = (labels[pairs.i] == 0) & (labels[pairs.j] == 1)
         i, j = pairs.i[cross], pairs.j[cross]
@@ -109,21 +130,10 @@ class Facing:
             raise MultiscaleError(
                 f"no atom of body 0 is within {length:g} Å of one of body 1: the interface has no bonds; give a longer length, or close it"
             )
-        height = pairs.vectors[cross] @ _frame(normal)[0]
-        if (height <= 0).any():
-            k = int(np.argmin(height))
-            raise MultiscaleError(
-                f"bodies overlap: atom {j[k]} of body 1 lies {-height[k]:.3g} Å below atom {i[k]} of body 0 along the normal; exchange the "
-                "bodies, turn the normal, or move them apart"
-            )
         images = pairs.shift[cross].any(axis=1)
-        out = cls.__new__(cls)
         n, m = len(atoms), len(i)
-        out.reference, out.n_sites, out.frame = np.array(atoms.positions), m, _frame(normal)
-        out.lower, out.upper = (sp.csr_matrix((np.ones(m), (np.arange(m), k)), shape=(m, n)) for k in (i, j))
-        out.area, out._images = np.full(m, area / m), images
-        out._length = np.linalg.norm(pairs.vectors[cross], axis=1)
-        return out
+        lower, upper = (sp.csr_matrix((np.ones(m), (np.arange(m), k)), shape=(m, n)) for k in (i, j))
+        return cls(atoms.positions, lower, upper, np.full(m, area / m), normal, images, pairs.vectors[cross])
 
     @classmethod
     def faces(cls, reference: Array, lower: IntArray, upper: IntArray, normal: ArrayLike, area: float) -> Facing:
@@ -134,15 +144,6 @@ class Facing:
             for k in (np.asarray(lower), np.asarray(upper))
         )
         return cls(reference, low, up, [area], normal)
-
-    _length: Array | None = None
-
-    @property
-    def size(self) -> Array:
-        """Å (n_sites,): from one face to the other."""
-        if self._length is None:
-            return np.linalg.norm((self.upper - self.lower) @ self.reference, axis=1)
-        return self._length
 
     @cached_property
     def of_atoms(self) -> Array:

@@ -27,6 +27,7 @@ from ..neighbours import complete_cell
 from ..region import Answer, Can, Query, Region
 from ..regions.across import AcrossRegion
 from ..types import Array, BoolArray, IntArray, MultiscaleError
+from .audit import alone
 from .facing import Facing
 from .law import InterfaceLaw
 from .springs import Springs
@@ -269,7 +270,9 @@ class GhostLoad(Region):
 
     def missed(self, across: AcrossRegion, law: Region, states: Array) -> Array:
         """Largest force (k,), eV/Å, by which law and load differ from what acts across, in states (k, n, 3)."""
-        out = []
+        out: list[float] = []
+        for region in (across, law, self):
+            alone(region)
         for x in states:
             true = across.evaluate(x, Query(Can.FORCES))["forces"]
             ours = law.evaluate(x, Query(Can.FORCES))["forces"] + self.evaluate(x, Query(Can.FORCES))["forces"]
@@ -284,4 +287,5 @@ def default_openings(law: InterfaceLaw) -> Array:
     end = float(x[np.flatnonzero(c.toughness - c.energy(x) > 1e-4 * c.toughness)[-1]]) + 0.5
     dense = np.arange(0.0, 2.5 * c.peak, 0.25 * c.peak)
     tail = np.linspace(dense[-1], max(end, dense[-1] + 0.5), 5)[1:]
+    # Counted from the closed crystal, which has to be in the table; the curve counts from where it is zero, 10⁻⁶ Å away.
     return np.concatenate([[max(-0.2, 0.6 * c.first)], dense, tail])

@@ -68,7 +68,7 @@ class HybridContact:
     continuum : Law, optional
         Linear elasticity with the material's constants unless given; :meth:`cauchy_born` makes the crystal's own.
     gap : (Gap, InterfaceLaw), optional
-        Between the meshes' surfaces, with the law counted from the bodies apart.
+        Between the meshes' surfaces; where its energy is counted from is a constant.
     inside : float
         Å; how far above the profile atoms have to be, so that chords of the mesh leave none of them out.
     held : callable X (n_q, 3) -> (n_q,) bool, optional
@@ -91,6 +91,7 @@ class HybridContact:
 
     def __post_init__(self) -> None:
         m = self.material
+        self._refuse()
         reach = m.model.cutoff * m.model.layers
         far = self.blend + 2.0 * reach + m.bond
         crystal = self._crystal(far)
@@ -102,6 +103,33 @@ class HybridContact:
             raise MultiscaleError(
                 "the core has no atoms; put it about the interface y = 0, and make it wider than a bond"
             )
+
+    def _refuse(self) -> None:
+        """A width that is no period of crystal and meshes, and a gap with another thickness than the bodies'."""
+        m = self.material
+        if self.width is not None:
+            period = m.a * float(m.orientation.repeats[0])
+            n = round(self.width / period)
+            if n < 1 or abs(self.width - n * period) > 1e-6 * period:
+                raise MultiscaleError(
+                    f"a contact that is periodic along x has a whole number of the crystal's periods, {period:.6g} Å each, got a width of "
+                    f"{self.width:.6g} Å"
+                )
+            for mesh in (self.lower, self.upper):
+                ends = float(mesh.points[:, 0].min()), float(mesh.points[:, 0].max())
+                if np.abs(np.array(ends) - [0.0, self.width]).max() > 1e-6 * period:
+                    raise MultiscaleError(
+                        f"the sides of the meshes are x = 0 and x = width ({self.width:.6g} Å), got {ends[0]:.6g} and {ends[1]:.6g} Å"
+                    )
+        if self.gap is not None:
+            given, depth = (
+                self.gap[0].surface.thickness,
+                1.0 if self.in_space else m.a * float(m.orientation.repeats[2]),
+            )
+            if abs(given - depth) > 1e-6 * depth:
+                raise MultiscaleError(
+                    f"the gap's surfaces are {given:.6g} Å thick, the bodies {depth:.6g} Å; give Surface(..., thickness={depth:.6g})"
+                )
 
     def _crystal(self, far: float) -> CrackCrystal:
         """All atoms within ``far`` of the core, of bodies as large as their meshes."""
@@ -278,6 +306,7 @@ class HybridContact:
             return Interface(self.reference, regions, share, self.fixed(), anchors={"ml": self.anchors})
         if self.width is None:
             raise MultiscaleError("a law joins the atoms of slabs; a tip's atoms see each other, give law=None")
+        law.require_apart()
         c, bodies = self.crystal, self.bodies
         atoms = ase.Atoms([self.material.symbol] * len(bodies), c.positions, cell=self.cell, pbc=self.pbc)
         facing = Facing.bonds(atoms, bodies, [0, 1, 0], self.width * c.period, 1.2 * self.material.bond)
@@ -305,6 +334,11 @@ class HybridContact:
                 "a rod goes on for ever along z, which alone has to be periodic; carve it from a plane tip's contact, which is"
             )
         x, X = self.place(state), self.crystal.positions[: self.n_free]
+        inside = float(-self.core.value(np.zeros((1, 3)), None, beyond=radius)[0])
+        if radius > inside:
+            raise MultiscaleError(
+                f"a rod of radius {radius:g} Å is thicker than the free atoms about it reach ({inside:.4g} Å); make the core wider"
+            )
         core = np.flatnonzero(np.hypot(X[:, 0], X[:, 1]) <= radius)
         found = carve_rod(
             [self.material.symbol] * len(x), x, self.cell, core, hops=hops, bond_length=1.25 * self.material.bond

@@ -1,6 +1,6 @@
 """Bodies of atoms joined by a law, by what their atoms feel of each other, or by both in different places.
 
-    E = Σ_bodies E(body alone) + Σ_i w_i (e_i^full − e_i^apart) + Σ_s (1 − w_s) [a_s Φ(δ_s) + c(δ_s) g_s·u]
+    E = Σ_bodies E(body alone) + Σ_i w_i (e_i^full − e_i^apart) + Σ_s (1 − w_s) [a_s Φ(δ_s) + g(δ_s)·u′ + ½ u′·G(δ_s) u′]
 
 w is C² along the interface: 1 where the atoms count the adhesion, 0 where the law does, and with it the load that takes the law's ghost
 force off (:mod:`multiscale.adhesion.ghost`). Couple it by any coupler of weighted energies.
@@ -59,13 +59,9 @@ def joined(
     Raises
     ------
     MultiscaleError
-        If the law's energy is counted from the closed interface.
+        If the law's energy is counted from the closed interface, or atoms have several bonds across an interface that both count.
     """
-    if law.zero != "apart":
-        raise MultiscaleError(
-            "bodies of atoms that do not see each other lack the work of separation when closed, but this law's energy is zero there; use "
-            "law.counted_from('apart')"
-        )
+    law.require_apart()
     facing, given = slabs.facing(), dict(options or {})
     across = AcrossRegion(model, slabs.atoms, slabs.bodies, area=facing.of_atoms, **given)
     regions: dict[str, Region] = {
@@ -75,6 +71,12 @@ def joined(
     share: Partition = Everything("law")
     anchors = {}
     if by_atoms is not None:
+        most = int(((facing.lower + facing.upper) > 0).sum(axis=0).max())
+        if most > 1:
+            raise MultiscaleError(
+                f"atoms of this plane have up to {most} bonds across it, and what is left to the law at several places is not one weight "
+                "of an atom; let the law count all of the interface (by_atoms=None), or take a plane with one bond per atom, as (111)"
+            )
         regions["across"] = across
         share = Nested([("across", *by_atoms)], rest="law")
         anchors = {"across": facing.anchors}

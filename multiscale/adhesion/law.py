@@ -124,6 +124,14 @@ class InterfaceLaw(CohesiveLaw):
 
     # -- files --------------------------------------------------------------------------------------------------
 
+    def require_apart(self) -> None:
+        """Refuse an energy that is zero where closed: bodies of atoms that do not see each other lack the work of separation there."""
+        if self.zero != "apart":
+            raise MultiscaleError(
+                "bodies of atoms that do not see each other lack the work of separation when closed, but this law's energy is zero there; "
+                "use law.counted_from('apart')"
+            )
+
     def write(self, path: str | Path) -> None:
         """Keep the law and where it came from in a JSON file; call on one rank."""
         c = self.curve
@@ -143,7 +151,7 @@ class InterfaceLaw(CohesiveLaw):
                 "lattice": self.gamma.lattice.tolist(),
                 "fading": self.fading.tolist(),
             }
-        Path(path).write_text(json.dumps(out, indent=1, ensure_ascii=False) + "\n")
+        Path(path).write_text(json.dumps(out, indent=1, ensure_ascii=False, default=_plain) + "\n")
 
     @classmethod
     def read(cls, path: str | Path) -> InterfaceLaw:
@@ -159,6 +167,15 @@ class InterfaceLaw(CohesiveLaw):
             return cls(curve, zero=found["zero"])
         gamma = GammaSurface(np.array(found["gamma"]), np.array(found["lattice"]))
         return cls(curve, gamma, np.array(found["fading"]), found["zero"])
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can say of a number or an array of numpy's."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise MultiscaleError(
+        f"a law's provenance has words, numbers and lists of them, got {type(value).__name__}; write it as text"
+    )
 
 
 def measure(

@@ -69,7 +69,7 @@ class Pull:
         return float(t / d)
 
     def closure(self, area: float) -> float:
-        """(∫T dΔ − [E(last) − E(first)]/A)/∫|T| dΔ: whether forces are those of the energy."""
+        """(∫T dΔ − [E(last) − E(first)]/A)/max|T|, Å: whether forces are those of the energy."""
         t, d = CubicSpline(self.faces, self.traction), CubicSpline(self.faces, self.opening)
         s = np.linspace(self.faces[0], self.faces[-1], 20001)
         rate = t(s) * d(s, 1)
@@ -82,8 +82,10 @@ class Pull:
         if not len(back):
             return self.opening, self.traction
         k = int(back[0])
-        after = np.flatnonzero((np.arange(len(self.opening)) > k) & (self.opening > self.opening[k]))
-        keep = np.concatenate([np.arange(k + 1), after[:1], after[1:]])
+        # Past further folds, too, only what is farther open than all before it.
+        most = np.maximum.accumulate(self.opening)
+        after = np.flatnonzero((np.arange(len(self.opening)) > k) & (self.opening > np.append(-np.inf, most[:-1])))
+        keep = np.concatenate([np.arange(k + 1), after])
         return self.opening[keep], self.traction[keep]
 
 
@@ -186,12 +188,22 @@ def tension(law: CauchyBorn, last: float = 0.35, points: int = 71) -> Callable[[
     fine = np.linspace(strain[0], last, 100 * points)
     stress = through(fine)
     bears = int(np.argmax(stress))
+    if (np.diff(stress[: bears + 1]) <= 0).any():
+        raise MultiscaleError(
+            "the crystal's stress along its normal falls and rises again before its largest value: there is no one strain of a traction; "
+            "give a smaller last"
+        )
     spline = PchipInterpolator(stress[: bears + 1], fine[: bears + 1])
     # What the table cannot tell from the crystal's strength is its strength.
     low, high = float(stress[0]), float(stress[bears]) * (1.0 + 1e-4)
 
     def epsilon(traction: Array) -> Array:
         t = np.asarray(traction, dtype=float)
+        if (t > high).any() and bears == len(fine) - 1:
+            raise MultiscaleError(
+                f"the crystal was asked for strains at up to {t.max():.4g} eV/Å³, and the table of strains ends at {last:g} with "
+                f"{high:.4g} eV/Å³ and no maximum before; give a larger last"
+            )
         if (t < low).any() or (t > high).any():
             raise MultiscaleError(
                 f"the crystal was asked for strains at {t.min():.4g} … {t.max():.4g} eV/Å³, but bears {low:.4g} … {high:.4g} along its "
@@ -225,7 +237,7 @@ def relaxed_curve(
     Raises
     ------
     MultiscaleError
-        If δ turns back: the bodies are softer than the whole, so that ε is not theirs.
+        If δ turns back: the bodies are softer than the whole, so that ε is not theirs; or the pull has no maximum within it.
     """
     # At its strength the crystal's strain has an infinite slope: what is left of Δ there is a difference of two large numbers.
     clear = found.traction < NEAR * found.traction.max()
@@ -240,6 +252,11 @@ def relaxed_curve(
             "penalty"
         )
     after = int(clear[: np.argmax(found.traction)].sum())
+    if not 0 < after < len(delta):
+        raise MultiscaleError(
+            f"the pull's largest traction, {found.traction.max():.4g} eV/Å³, is at its {'end' if after else 'beginning'}: pull until the "
+            "interface softens, from where it is closed"
+        )
     delta = np.insert(delta, after, 0.5 * (delta[after - 1] + delta[after]))
     t = np.insert(t, after, found.strength)
     # The compressed side: what the penalty has to say, so that the table starts below zero.

@@ -42,7 +42,7 @@ class Separation:
 
     @property
     def strength(self) -> float:
-        """Largest normal traction of the table, eV/Å³; :class:`~multiscale.adhesion.law.InterfaceCurve` finds the spline's."""
+        """Largest normal traction of the table, eV/Å³; :class:`~multiscale.adhesion.curve.MeasuredCurve` finds the spline's."""
         return float(self.traction[:, 0].max())
 
     @property

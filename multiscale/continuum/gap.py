@@ -103,6 +103,10 @@ class Gap:
         k, n, X = surface.axis, len(surface.mesh.nodes), surface.mesh.nodes
         here, behind = surface.matrix, np.zeros(self.n_sites)
         if isinstance(opposite, Stamp):
+            if k != surface.mesh.dim - 1:
+                raise MultiscaleError(
+                    f"a stamp comes along the mesh's last coordinate, but the surface faces along coordinate {k}; leave its axis out"
+                )
             node = np.zeros((1, 3))
             node[0, k] = opposite.height
             self.reference = np.vstack([X, node])
@@ -117,6 +121,11 @@ class Gap:
                 raise MultiscaleError(
                     f"surfaces lie opposite each other if one faces up and the other down along the same axis, got {surface.axis}, "
                     f"{surface.facing:+d} and {opposite.axis}, {opposite.facing:+d}; choose other facets"
+                )
+            if (opposite.symmetry, opposite.thickness) != (surface.symmetry, surface.thickness):
+                raise MultiscaleError(
+                    f"the two surfaces of a gap have one symmetry and one thickness, got {surface.symmetry}, {surface.thickness:g} and "
+                    f"{opposite.symmetry}, {opposite.thickness:g}"
                 )
             self.reference = X if within else np.vstack([X, opposite.mesh.nodes])
             there = opposite.at(surface.points)

@@ -64,6 +64,7 @@ class Surface:
         axis: int | None = None,
     ) -> None:
         self._made = mesh, where, symmetry, thickness
+        self.symmetry, self.thickness = symmetry, thickness
         boundary = mesh.boundary()
         middle = mesh.points[boundary].mean(axis=1)
         chosen = np.asarray(where(np.pad(middle, ((0, 0), (0, 3 - mesh.dim)))), dtype=bool)

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from ..models.base import SiteModel
 from ..neighbours import NeighbourList
 from ..region import Answer, Can, Query
-from ..types import Array, BoolArray, MultiscaleError, Team
+from ..types import Array, BoolArray, IntArray, MultiscaleError, Team
 from .atomic import AtomicRegion
 from .ml import MLRegion
 
@@ -84,6 +84,15 @@ class AcrossRegion(AtomicRegion):
         """Tell both."""
         self.full.abandon(error)
         self.apart.abandon(error)
+
+    def masses(self) -> Array:
+        """None: the bodies have it."""
+        return np.zeros(self.n_dofs)
+
+    def sees(self, i: IntArray, j: IntArray) -> BoolArray:
+        """Only atoms of different bodies."""
+        assert self.bodies is not None
+        return np.asarray(self.bodies[i] != self.bodies[j])
 
     def near(self, x: Array) -> BoolArray:
         """Which atoms (n,) are within reach of another body at x (n, 3); no other site energy differs."""

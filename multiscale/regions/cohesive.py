@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from ..continuum.cohesive_laws import CohesiveLaw
 from ..region import Answer, Can, Query, Region
-from ..types import Array, BoolArray
+from ..types import Array, BoolArray, IntArray
 from .together import Together
 
 __all__ = ["CohesiveRegion", "Faces", "Together"]
@@ -103,6 +103,11 @@ class CohesiveRegion(Region):
     def reference(self) -> Array:
         """Reference positions of the dofs (n_dofs, 3), Å."""
         return self.interface.reference
+
+    @property
+    def joins(self) -> IntArray | None:
+        """Of an interface between atoms, bond by bond."""
+        return getattr(self.interface, "bonded", None)
 
     def sites(self, x: Array) -> Array:
         """Points halfway between the faces (n_sites, 3), Å."""

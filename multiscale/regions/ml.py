@@ -172,6 +172,22 @@ class MLRegion(AtomicRegion):
         other._graph = other._new_graph(np.asarray(cell, dtype=float), self.pbc)
         return other
 
+    def sees(self, i: IntArray, j: IntArray) -> BoolArray:
+        """Atoms of one body see each other."""
+        return super().sees(i, j) if self.bodies is None else np.asarray(self.bodies[i] == self.bodies[j])
+
+    def part(self, mine: ArrayLike) -> MLRegion:
+        """A region of some of the atoms alone (indices), as they are described here."""
+        rows = np.asarray(mine, dtype=np.int64)
+        atoms = self._atoms[rows]
+        atoms.set_cell(self.cell)
+        other = MLRegion(
+            self.model, atoms, dtype=self.dtype, skin=self.skin, device=self._device, link_atoms=self.link_atoms[rows],
+            halo=self._halo, balance=self._balance,
+        )  # fmt: skip
+        other._zeros = self._zeros[rows]
+        return other
+
     def describe(self) -> str:
         """One line for reports."""
         parts = "" if self.bodies is None else f" in {len(np.unique(self.bodies))} separate bodies"

@@ -7,8 +7,8 @@ One share of a partition of unity then weighs the points of volumes and of inter
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,6 +16,8 @@ import scipy.sparse as sp
 from ..embedding import Embedding, select
 from ..region import Answer, Can, Query, Region
 from ..types import Array, BoolArray, IntArray, MultiscaleError, Team
+
+T = TypeVar("T")
 
 
 class Together(Region):
@@ -101,14 +103,29 @@ class Together(Region):
     def _split(self, weights: Array | None) -> list[Array | None]:
         return [None] * len(self.regions) if weights is None else list(np.split(weights, self._ends))
 
+    def _in_turn(self, ask: Callable[[Region, Embedding, Array | None], T], weights: Array | None) -> list[T]:
+        """What every region answers. One that fails leaves the others their turn: their ranks may wait for this one."""
+        out: list[T] = []
+        error: Exception | None = None
+        for (r, e), w in zip(self._each(), self._split(weights), strict=True):
+            try:
+                out.append(ask(r, e, w))
+            except Exception as failure:
+                error = error or failure
+                r.abandon(failure)
+        if error is not None:
+            raise error
+        return out
+
     def evaluate(self, x: Array, query: Query) -> Answer:
         """The sum of their answers; site energies one after another."""
         self.check(x, query)
         v = query.vector
-        answers = [
-            r.evaluate(e.place(x), Query(query.want, w, None if v is None else e.push(v), query.uncounted))
-            for (r, e), w in zip(self._each(), self._split(query.weights), strict=True)
-        ]
+
+        def ask(r: Region, e: Embedding, w: Array | None) -> Answer:
+            return r.evaluate(e.place(x), Query(query.want, w, None if v is None else e.push(v), query.uncounted))
+
+        answers = self._in_turn(ask, query.weights)
 
         def total(name: str, flag: Can) -> Any:
             pulled = [e.pull(a[name]) for e, a in zip(self._embeddings, answers, strict=True)] if flag in want else []
@@ -121,10 +138,11 @@ class Together(Region):
 
     def stiffness(self, x: Array, weights: Array | None = None) -> sp.csr_matrix:
         """The sum of theirs."""
-        return sum(
-            _renumbered(r.stiffness(e.place(x), w), e.own, self.n_dofs)
-            for (r, e), w in zip(self._each(), self._split(weights), strict=True)
-        )
+
+        def ask(r: Region, e: Embedding, w: Array | None) -> sp.csr_matrix:
+            return _renumbered(r.stiffness(e.place(x), w), e.own, self.n_dofs)
+
+        return sum(self._in_turn(ask, weights))
 
 
 def _renumbered(matrix: sp.spmatrix, dofs: IntArray, n: int) -> sp.csr_matrix:
