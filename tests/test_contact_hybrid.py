@@ -1,6 +1,7 @@
 """Hybrid contacts: springs of ghost loads, atoms and meshes about an interface, pulling through instabilities, two small cases."""
 
 import dataclasses
+import inspect
 
 import numpy as np
 import pytest
@@ -185,10 +186,39 @@ def test_slab_pull_off(tmp_path):
     assert (tmp_path / "slab_pull_off.png").stat().st_size > 10_000
 
 
+def test_a_round_tip_in_space(silicon):
+    """Atoms and tetrahedra: closed it is the crystal, forces are the energy's, matter is counted once, and the gap's law has its area."""
+    module = inspect.getmodule(type(catalogue.load(CARDS["tip_on_surface"].script)))
+    slabs = Slabs.of("Si", silicon.a)
+    law = extract(MLRegion(silicon.model, slabs.atoms), slabs, {}, opened=5.0)
+    tip = module.Tip(12.0, 8.0, 24.0, 5.0, True)
+    contact = tip.hybrid(silicon, 4.0, law)
+    assert contact.pbc == (False, False, False) and not contact.fixed()[: contact.n_free].any()
+    model = HybridModel(contact.interface(), EnergyBlend())
+    assert np.abs(model.evaluate(contact.reference).forces[: contact.n_free]).max() < 1e-8
+    ledger = model.ledger(contact.reference)
+    assert max(abs(c - 1) for c in ledger.coverage) < 1e-10
+    # Seen along y, the gap is a polygon in the ring between the circles where the tip's surface crosses the two spheres.
+    inner, outer = (np.sqrt(2.0) * np.sqrt(12.0 * np.sqrt(144.0 + r**2) - 144.0) for r in (8.0, 24.0))
+    assert contact.gap[0].area.sum() == pytest.approx(np.pi * (outer**2 - inner**2), rel=0.02)
+    # The two meshes are as large as their half spheres, less what chords cut off.
+    assert contact.lower.volumes.sum() == pytest.approx(2 * np.pi / 3 * (24.0**3 - inner**3), rel=0.08)
+    q = contact.at(0.3) + np.random.default_rng(0).normal(0, 0.01, contact.reference.shape)
+    v, h = np.random.default_rng(1).normal(size=q.shape), 1e-5
+    slope = (model.evaluate(q + h * v).energy - model.evaluate(q - h * v).energy) / (2 * h)
+    assert slope == pytest.approx(-float(np.sum(model.evaluate(q).forces * v)), rel=1e-6)
+    full, upper = tip.all_atoms(silicon)
+    assert upper.any() and not full.regions["atoms"].pbc.any()
+
+
 def test_tip_on_surface(tmp_path):
     """Contact and the first half Ångström of pulling; jumps take the case's own size."""
     pytest.importorskip("matplotlib")
     case = catalogue.load(CARDS["tip_on_surface"].script)
+    with pytest.raises(MultiscaleError, match="caps are hydrogen"):
+        case.run("small", tmp_path, silent=True, quantum=4.6)
+    with pytest.raises(MultiscaleError, match="knows the potentials"):
+        case.run("small", tmp_path, silent=True, potential="lj")
     found = case.run("small", tmp_path, silent=True, step=0.5, high=1.5, press=0.0, pull=0.5, circle=35.0)
     found = {name: q["value"] for name, q in found["quantities"].items()}
     assert found["energy of contact over all atoms'"] == pytest.approx(1.0, abs=1e-3)

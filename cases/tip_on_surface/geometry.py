@@ -106,8 +106,8 @@ class Tip:
 
     # -- systems ------------------------------------------------------------------------------------------------
 
-    def hybrid(self, m: CrackMaterial, blend: float, law: InterfaceLaw | None) -> HybridContact:
-        """Atoms within the core free, meshes beyond, and the law in the gap between their surfaces."""
+    def hybrid(self, m: CrackMaterial, blend: float, law: InterfaceLaw | None, linear: bool = True) -> HybridContact:
+        """Atoms within the core free, meshes beyond (linear, or the crystal's own law), and the law in the gap between their surfaces."""
         below, tip = self.meshes()
         how: dict[str, Any] = {"axis": 1, "thickness": 1.0 if self.round else m.a * float(m.orientation.repeats[2])}
         gap = None
@@ -118,6 +118,7 @@ class Tip:
         core: Any = Sphere((0.0, 0.0, 0.0), self.core) if self.round else Cylinder((0.0, 0.0, 0.0), self.core)
         return HybridContact(
             m, below, tip, core, blend, profile=self.profile, gap=gap, inside=self.inside,
+            continuum=None if linear else m.cauchy_born(),
             # The middles of edges and faces lie a little inside of the circle.
             held=lambda X: self.away(X) > 0.97 * self.circle,
         )  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 
 from multiscale import HybridModel
 from multiscale.drive import relax
+from multiscale.drive.precondition import precondition
 from multiscale.types import Array, BoolArray, MultiscaleError
 
 
@@ -64,6 +65,7 @@ def travel(
     tip: BoolArray,
     heights: Array,
     fmax: float,
+    keep: bool = False,
     **how: Any,
 ) -> Path:
     """Go through the heights, relaxing at each; collective.
@@ -81,12 +83,18 @@ def travel(
         Å.
     fmax : float
         eV/Å.
+    keep : bool
+        One factorisation, of the closed contact, for the whole way: in space a fresh one costs more than the steps that it saves.
     **how
         For :func:`~multiscale.drive.relax`.
     """
     out, interface = Path(), model.interface
     X, up = interface.reference, np.outer(tip, [0.0, 1.0, 0.0])
     grips = interface.fixed & tip[:, None]
+
+    if keep:
+        factors = how.get("make", precondition)(model, X, ~interface.fixed)
+        how["make"] = lambda *_: factors
 
     def steps() -> Any:
         q, before = X + heights[0] * up, heights[0]

@@ -58,7 +58,7 @@ def draw(data: dict[str, Any]) -> Any:
     k = ours.turn
     shown = data.get("QM", ours)
     worst = k + int(np.argmin(shown.forces[k:]))
-    _contact(axes[0, 0], data, shown, k, f"closed, {ours.heights[k]:.2f} Å: atoms by weight, meshes")
+    _contact(axes[0, 0], data, shown, k, f"at {ours.heights[k]:.2f} Å: atoms by weight, meshes")
     _contact(axes[0, 1], data, shown, worst, f"at the pull-off force, {ours.heights[worst]:.2f} Å")
     colours = {"all atoms": "k", "hybrid": "C3", "QM": "C0"}
     for name, path, colour in ((name, data[name], c) for name, c in colours.items() if name in data):
