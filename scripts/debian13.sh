@@ -20,7 +20,7 @@ tests=(
     tests/test_continuum.py tests/test_mesh.py tests/test_jintegral.py tests/test_kfield.py tests/test_model.py
     tests/test_cauchy_born.py tests/test_multilattice.py tests/test_ml_fem.py tests/test_mpi_hybrid.py
     tests/test_failures_petsc.py tests/test_case.py tests/test_phase_field.py tests/test_cohesive.py
-    tests/test_trapping.py tests/test_running_crack.py
+    tests/test_trapping.py tests/test_running_crack.py tests/test_axial.py tests/test_gap.py
     tests/test_cases.py::test_si_crack_without_its_quantum_core
     'tests/test_cases.py::test_benchmarks_run_through[bench_relaxation]'
 )
@@ -212,7 +212,8 @@ import platform
 import dolfinx, numpy, mpi4py, petsc4py, torch, ase
 print("DOLFINx", dolfinx.__version__, "petsc4py", petsc4py.__version__, "mpi4py", mpi4py.__version__, "numpy", numpy.__version__,
       "torch", torch.__version__, "ase", ase.__version__, "Python", platform.python_version())')"
-(($#)) || set -- "${tests[@]}"
+# Two files at a time, as in scripts/test.sh.
+(($#)) || set -- -n 2 --dist loadfile "${tests[@]}"
 within $limit_tests /multiscale $venv/bin/python -m pytest -q --durations=5 -p no:cacheprovider "$@"
 status=$?
 [[ $status != 137 ]] || fail "the tests did not end within $limit_tests s"

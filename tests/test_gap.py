@@ -399,8 +399,10 @@ def test_refusals():
         Surface(mesh, lambda X: np.abs(X[:, 1] + 1.0) > 0.99)
     with pytest.raises(MultiscaleError, match="opposite each other if one faces up"):
         Gap(surface, top(block(30.0, (4, 1), 1, 1.0, 2.0), 2.0))
+    with pytest.raises(MultiscaleError, match="one symmetry"):
+        Gap(surface, top(block(30.0, (4, 1), 1, 1.0, 2.0), 1.0))
     with pytest.raises(MultiscaleError, match="between two meshes"):
-        _ = Gap(surface, top(block(30.0, (4, 1), 1, 1.0, 2.0), 1.0)).stamp
+        _ = Gap(surface, top(block(30.0, (4, 1), 1, 1.0, 2.0), 1.0, symmetry="axial")).stamp
     assert tabor(100.0, 1.0, np.sqrt(100.0 / 8.0), 1.0) == pytest.approx(2.0)
 
 

@@ -289,7 +289,7 @@ def test_a_crack_that_leaves_its_atoms_is_stopped(crack, model):
     with pytest.raises(MultiscaleError, match=r"leaving its atoms.*within 6.00 Å.*track.*phase field"):
         list(until_event(model, crack, crack.at(K), start=K, stop=1.8 * K, step=0.8 * K, resolution=0.8 * K))
     with pytest.raises(MultiscaleError, match="leaving its atoms"):
-        list(track(lambda q: model, crack, crack.at(K), [K, 1.6 * K], start=K))
+        list(track(lambda q: model, crack, crack.at(K), [K, 1.8 * K], start=K))
     far, mass = crack.at(ABOVE * K, (13.0, 0.0)), np.full(len(crack.reference), 28.0)
     with pytest.raises(MultiscaleError, match="leaving its atoms"):
         next(contained(verlet(model, far, 0 * far, dt=0.1, steps=1, masses=mass), crack))
