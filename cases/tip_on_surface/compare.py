@@ -30,6 +30,7 @@ def compare(ours: Path, true: Path, step: float) -> dict[str, float]:
         parted.append(float(h[most:][np.argmax(gone)]) if gone.any() else float("nan"))
     return {
         "energy of contact": ours.bound / true.bound,
+        # The largest one on the way, where contact is not lost on it.
         "pull-off force": ours.pull_off / true.pull_off,
         "stiffness of the contact": float(slope[0] / slope[1]),
         "largest difference of forces while in contact": float(np.abs(f - g)[held].max() / true.pull_off),

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from couplers import EnergyBlend, Subtractive
 from multiscale import HybridModel
 from multiscale.adhesion.hybrid import HybridContact
@@ -17,7 +19,7 @@ from multiscale.drive.precondition import precondition
 from multiscale.models import StillingerWeber
 from multiscale.regions.carve import Cluster
 from multiscale.regions.quantum_rod import QuantumRod
-from multiscale.types import MultiscaleError
+from multiscale.types import Array, MultiscaleError
 
 
 def check(potential: str, radius: float) -> None:
@@ -43,6 +45,17 @@ def with_rod(run: Any, contact: HybridContact) -> tuple[HybridModel, Cluster]:
     coupler = Subtractive(inner=EnergyBlend())
     run.cite(*coupler.references)
     return HybridModel(contact.interface(extra=pair), coupler), cluster
+
+
+def slope_error(model: HybridModel, contact: HybridContact, q: Array, h: float = 0.01) -> float:
+    """F·v + dE/dv at q by differences of fourth order, eV/Å; v random and of length one on the free atoms within 5 Å of the apex."""
+    near = np.flatnonzero(np.hypot(*contact.reference[: contact.n_free, :2].T) < 5.0)
+    v = np.zeros_like(q)
+    v[near] = np.random.default_rng(1).normal(size=(len(near), 3))
+    v /= np.linalg.norm(v)
+    force = float(np.sum(model.evaluate(q).forces * v))
+    e = [model.evaluate(q + k * h * v).energy or 0.0 for k in (1, -1, 2, -2)]
+    return force + (8.0 * (e[0] - e[1]) - (e[2] - e[3])) / (12.0 * h)
 
 
 def stiffness(contact: HybridContact) -> dict[str, Any]:
