@@ -128,11 +128,11 @@ def interfaces(interface: Interface, coupler: Coupler) -> None:
 
 def joined(interface: Interface) -> None:
     """Refuse a law between atoms that a region counts as each other's neighbours without sharing the interface with the law."""
-    weights = interface.weights(interface.reference)
-    for law in interface.shared:
+    laws = [r for r in interface.shared if interface.regions[r].joins is not None]
+    weights = interface.weights(interface.reference) if laws else {}
+    for law in laws:
         pairs = interface.regions[law].joins
-        if pairs is None:
-            continue
+        assert pairs is not None
         at = interface.place(law, interface.reference)[pairs]
         for name in interface.shared:
             region = interface.regions[name]
