@@ -8,7 +8,7 @@ that the atoms fill. Subclasses add the energies.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import ase
 import numpy as np
@@ -99,3 +99,15 @@ class AtomicRegion(Region):
                 f"{type(self).__name__} was given {name} of shape {mask.shape}; it needs ({self.n_sites},)"
             )
         return mask
+
+
+def structure(
+    symbols: Sequence[str] | None, positions: ArrayLike | None, cell: ArrayLike | None, pbc: ArrayLike
+) -> ase.Atoms:
+    """Atoms from symbols and positions (n, 3), Å; refuses what does not go together."""
+    if symbols is None or positions is None:
+        raise MultiscaleError("MLRegion was given neither atoms nor symbols with positions; give one of the two")
+    x = np.array(positions, dtype=float).reshape(-1, 3)
+    if len(x) != len(symbols):
+        raise MultiscaleError(f"MLRegion was given {len(symbols)} symbols and {len(x)} positions; numbers must agree")
+    return ase.Atoms(list(symbols), x, cell=None if cell is None else np.asarray(cell, dtype=float), pbc=pbc)

@@ -30,7 +30,7 @@ from ..lazy import REMEDIES
 from ..neighbours import NeighbourList
 from ..region import Answer, Can, Query
 from ..types import Array, BoolArray, IntArray, MultiscaleError, Team, missing
-from .atomic import AtomicRegion
+from .atomic import AtomicRegion, structure
 from .graph import Graph, Halo, Local
 from .hessian import edge_hessian, gradient, probed_hessian
 
@@ -129,7 +129,7 @@ class MLRegion(AtomicRegion):
         if halo not in ("exchange", "wide"):
             raise MultiscaleError(f"MLRegion was given halo '{halo}'; it needs 'exchange' or 'wide'")
         if atoms is None:
-            atoms = _structure(symbols, positions, cell, pbc)
+            atoms = structure(symbols, positions, cell, pbc)
         if dtype not in ("float64", "float32"):
             raise MultiscaleError(f"MLRegion was given dtype '{dtype}'; it needs 'float64' or 'float32'")
         if dtype not in model.precisions:
@@ -396,14 +396,3 @@ class MLRegion(AtomicRegion):
                 "surroundings "
                 "(atoms too close, a step too large, a structure the model was never fitted to)"
             )
-
-
-def _structure(
-    symbols: Sequence[str] | None, positions: ArrayLike | None, cell: ArrayLike | None, pbc: ArrayLike
-) -> ase.Atoms:
-    if symbols is None or positions is None:
-        raise MultiscaleError("MLRegion was given neither atoms nor symbols with positions; give one of the two")
-    x = np.array(positions, dtype=float).reshape(-1, 3)
-    if len(x) != len(symbols):
-        raise MultiscaleError(f"MLRegion was given {len(symbols)} symbols and {len(x)} positions; numbers must agree")
-    return ase.Atoms(list(symbols), x, cell=None if cell is None else np.asarray(cell, dtype=float), pbc=pbc)
