@@ -207,6 +207,10 @@ def test_a_round_tip_in_space(silicon):
     v, h = np.random.default_rng(1).normal(size=q.shape), 1e-5
     slope = (model.evaluate(q + h * v).energy - model.evaluate(q - h * v).energy) / (2 * h)
     assert slope == pytest.approx(-float(np.sum(model.evaluate(q).forces * v)), rel=1e-6)
+    with pytest.raises(MultiscaleError, match="got dimensions 3 and 2"):
+        dataclasses.replace(contact, upper=rectangle(np.array([0.0, 1.0]), np.array([1.0, 2.0])))
+    with pytest.raises(MultiscaleError, match="no width"):
+        dataclasses.replace(contact, width=6.65)
     full, upper = tip.all_atoms(silicon)
     assert upper.any() and not full.regions["atoms"].pbc.any()
 
@@ -217,6 +221,8 @@ def test_tip_on_surface(tmp_path):
     case = catalogue.load(CARDS["tip_on_surface"].script)
     with pytest.raises(MultiscaleError, match="caps are hydrogen"):
         case.run("small", tmp_path, silent=True, quantum=4.6)
+    with pytest.raises(MultiscaleError, match="a round tip has no rod"):
+        case.run("quantum", tmp_path, silent=True, round=True)
     with pytest.raises(MultiscaleError, match="knows the potentials"):
         case.run("small", tmp_path, silent=True, potential="lj")
     found = case.run("small", tmp_path, silent=True, step=0.5, high=1.5, press=0.0, pull=0.5, circle=35.0)
@@ -224,5 +230,9 @@ def test_tip_on_surface(tmp_path):
     assert found["energy of contact over all atoms'"] == pytest.approx(1.0, abs=1e-3)
     assert found["stiffness of the contact over all atoms'"] == pytest.approx(1.0, abs=0.03)
     assert found["coverage error of matter"] < 1e-10
+    # Every height is on disk as soon as it is found.
+    for name in ("hybrid", "all atoms"):
+        kept, ledger = ((tmp_path / f).read_text().splitlines() for f in (f"{name}.csv", "ledger.csv"))
+        assert len(kept) == len(ledger) > 3
     assert (tmp_path / "ledger.csv").read_text().startswith("height Å") and (tmp_path / "tip.vtu").exists()
     assert (tmp_path / "tip_on_surface.png").stat().st_size > 10_000

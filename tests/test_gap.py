@@ -391,6 +391,8 @@ def test_refusals():
         CohesiveRegion(Gap(surface, Stamp(2.0)), LAW, modulus=0.1)
     with pytest.raises(MultiscaleError, match="positive radius"):
         Stamp.paraboloid(0.0, 1.0)
+    with pytest.raises(MultiscaleError, match="0 … 1, got axis=2"):
+        Surface(mesh, lambda X: X[:, 1] > -1e-9, axis=2)
     with pytest.raises(MultiscaleError, match="none of the mesh's"):
         Surface(mesh, lambda X: X[:, 1] > 1.0)
     with pytest.raises(MultiscaleError, match="stands on edge"):

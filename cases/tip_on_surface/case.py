@@ -71,7 +71,7 @@ class TipOnSurface(Case):
     def build(self, run):
         """The crystal, the law of its interface, and the hybrid contact."""
         s = run.settings
-        check(s["potential"], s["quantum"])
+        check(s["potential"], s["quantum"], s["round"])
         m = run.world.bcast(material(s["potential"]) if run.first else None)
         slabs = Slabs.of("Si", m.a)
         region = MLRegion(m.model, slabs.atoms, balance=None)
@@ -90,6 +90,9 @@ class TipOnSurface(Case):
         energy, force = ("eV", "eV/Å") if s["round"] else ("eV/Å", "eV/Å²")
         run.record("atoms that are counted", float(contact.n_free))
         data = {"contact": contact, "settings": s}
+        if s["quantum"]:
+            # Made first: a rod that cannot be carved is refused before anything is relaxed.
+            with_quantum, data["rod"] = with_rod(run, contact)
         with run.timed("hybrid"):
             model = HybridModel(contact.interface(), EnergyBlend())
             ours = travel(run, "hybrid", model, contact.is_upper, heights, s["fmax"], **how)
@@ -106,13 +109,16 @@ class TipOnSurface(Case):
             self._compare(run, ours, true)
         if s["quantum"]:
             with run.timed("quantum contact"):
-                model, data["rod"] = with_rod(run, contact)
-                quantum = travel(run, "QM", model, contact.is_upper, heights, s["fmax"], energy_noise=1e-4, **how)
+                quantum = travel(
+                    run, "QM", with_quantum, contact.is_upper, heights, s["fmax"], energy_noise=1e-4, **how
+                )
             data["QM"] = quantum
             for name, value in compare(quantum, ours, s["step"]).items():
                 run.record(f"QM: {name}, against the potential's", value)
             run.record(
-                "QM: force minus difference of the energy", slope_error(model, contact, quantum.states[0]), "eV/Å"
+                "QM: force minus difference of the energy",
+                slope_error(with_quantum, contact, quantum.states[0]),
+                "eV/Å",
             )
         paths = {name: data[name] for name in ("hybrid", "all atoms", "QM") if name in data}
         for name, p in paths.items():
@@ -133,7 +139,7 @@ class TipOnSurface(Case):
 
     @staticmethod
     def _write(run: Any, contact: Any, paths: dict[str, Path]) -> None:
-        """ledger.csv (what every region counts at every height), the contact where it is pressed most, and the meshes."""
+        """ledger.csv, the ways' files in one; the contact where it is pressed most, and the meshes."""
         if not run.first:
             return
         with (run.out / "ledger.csv").open("w", newline="") as file:

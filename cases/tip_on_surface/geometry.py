@@ -13,6 +13,7 @@ from typing import Any
 
 import ase
 import numpy as np
+from hemisphere import half_shell
 
 from multiscale import Cylinder, Sphere
 from multiscale.adhesion.hybrid import HybridContact, filled
@@ -27,8 +28,6 @@ from multiscale.interface import Interface
 from multiscale.regions.ml import MLRegion
 from multiscale.sharing import Everything
 from multiscale.types import Array, BoolArray
-
-from hemisphere import half_shell  # isort: skip
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,17 @@ class Path:
     states: list[Array] = field(default_factory=list)
     coverage: float = 0.0
     evaluations: int = 0
+
+    def keep(self, run: Any, name: str) -> None:
+        """Put the last height into the way's own file at once: a relaxation may take minutes, and a run may be stopped."""
+        if not run.first:
+            return
+        new = len(self.heights) == 1
+        with (run.out / f"{name}.csv").open("w" if new else "a", newline="") as file:
+            rows = csv.writer(file)
+            if new:
+                rows.writerow(["height Å", "force eV/Å", "energy eV", *(f"{part} eV" for part in self.parts[0])])
+            rows.writerow([self.heights[-1], self.forces[-1], self.energies[-1], *self.parts[-1].values()])
 
     @property
     def pull_off(self) -> float:
@@ -110,6 +122,7 @@ def travel(
             out.forces.append(float(last.forces[grips[:, 1], 1].sum()))
             out.energies.append(float(last.energy))
             out.parts.append(dict(state.parts))
+            out.keep(run, name)
             out.states.append(q)
             yield f"{name}: height {height:.2f} Å, force {out.forces[-1]:.4f} eV/Å"
 

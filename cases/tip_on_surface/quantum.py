@@ -22,8 +22,12 @@ from multiscale.regions.quantum_rod import QuantumRod
 from multiscale.types import Array, MultiscaleError
 
 
-def check(potential: str, radius: float) -> None:
-    """Refuse a potential that knows no hydrogen."""
+def check(potential: str, radius: float, is_round: bool) -> None:
+    """Refuse a tip without a periodic axis, and a potential that knows no hydrogen."""
+    if radius and is_round:
+        raise MultiscaleError(
+            "a round tip has no rod along its contact, which is periodic nowhere; give round=False, or quantum=0"
+        )
     if radius and potential != "mace":
         raise MultiscaleError(
             f"the quantum rod's caps are hydrogen, which the potential {potential!r} does not know; give potential='mace', or quantum=0"

@@ -107,6 +107,11 @@ class HybridContact:
     def _refuse(self) -> None:
         """A width that is no period of crystal and meshes, and a gap with another thickness than the bodies'."""
         m = self.material
+        if self.lower.dim != self.upper.dim or (self.in_space and self.width is not None):
+            raise MultiscaleError(
+                f"both bodies have plane meshes, or both have meshes in space and no width; got dimensions {self.lower.dim} and "
+                f"{self.upper.dim}, width {self.width}"
+            )
         if self.width is not None:
             period = m.a * float(m.orientation.repeats[0])
             n = round(self.width / period)

@@ -63,6 +63,10 @@ class Surface:
         breaks: Array | None = None,
         axis: int | None = None,
     ) -> None:
+        if axis is not None and axis not in range(mesh.dim):
+            raise MultiscaleError(
+                f"a surface faces along one of the mesh's coordinates, 0 … {mesh.dim - 1}, got axis={axis}"
+            )
         self._made = mesh, where, symmetry, thickness
         self.symmetry, self.thickness = symmetry, thickness
         boundary = mesh.boundary()
